@@ -1,0 +1,25 @@
+# The only two commands a newcomer needs: `make train`, `make test`. Each sets up .venv first, once.
+PYTHON ?= python3
+VENV := .venv
+READY := $(VENV)/.ready
+RUN := $(VENV)/bin/python
+
+.PHONY: train test clean
+
+train: $(READY)
+	$(RUN) train.py --out runs/digits --overwrite
+	$(RUN) evaluate.py runs/digits
+
+test: $(READY)
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(RUN) -m pytest
+
+# Touched last, so that an interrupted installation is taken up again.
+$(READY): requirements.txt
+	$(PYTHON) -m venv $(VENV)
+	$(RUN) -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	touch $(READY)
+
+clean:
+	rm -rf $(VENV)

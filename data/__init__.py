@@ -1,0 +1,7 @@
+"""Real data sets: each split is one tensor that lives on the training device."""
+
+from data.arrays import Arrays
+from data.dataset import Data, DataError, Dataset
+from data.images import MNIST, BinarizedMNIST, Digits, FashionMNIST
+
+__all__ = ["MNIST", "Arrays", "BinarizedMNIST", "Data", "DataError", "Dataset", "Digits", "FashionMNIST"]

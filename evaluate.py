@@ -1,0 +1,127 @@
+"""Judges a trained run: python evaluate.py runs/NAME.
+
+Test ELBO = -(distortion + rate), -log p(x) by importance sampling, active units; figures. On screen, in summary.json.
+"""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pyro
+import torch
+from torch import Tensor
+
+from data import DataError
+from objective import Evidence, evidence
+from training import CheckpointError, Experiment, Parser, RunFolder, exits, figures, refuse
+
+ACTIVE = 0.01  # variance over data of a unit's posterior mean (Burda et al., 2016, Importance Weighted Autoencoders)
+
+
+def evaluate(
+    run: Path, *, samples: int = 5000, device: str = "auto", memory: int = 256, seed: int = 0, shown: int = 10
+) -> int:
+    """Evaluates a run and returns the exit code.
+
+    Args:
+        run: the run's folder.
+        samples: draws of z per test datum.
+        device: auto, cpu, cuda or cuda:0.
+        memory: about how many MiB the draws may take at a time.
+        seed: of the draws.
+        shown: how many data the figures show.
+    """
+    folder = RunFolder(run)
+    with (
+        refuse(exits.CHECKPOINT, CheckpointError),
+        refuse(exits.DATA, DataError),
+        refuse(exits.CONFIGURATION, ValueError, TypeError),
+    ):
+        if samples < 1 or memory < 1 or shown < 2:
+            raise ValueError("samples and memory are at least 1, shown at least 2")
+        lab = Experiment.load(folder, device=device)
+    pyro.set_rng_seed(seed)
+    pyro.enable_validation(False)
+    test = lab.dataset.test
+    found = evidence(lab.model, lab.guide, test, samples=samples, memory=memory * 2**20, progress=True)
+    means = posterior_means(lab, test)
+    active = int((means.var(0) > ACTIVE).sum())
+    summary = numbers(found) | {"samples": samples, "active_units": active, "latent": means.shape[1]}
+    folder.summarize({"test": summary})
+    print(report(summary))
+    draw(lab, means, folder, shown)
+    print(f"figures: {folder.path / 'figures'}")
+    return 0
+
+
+def numbers(found: Evidence) -> dict[str, float]:
+    """Means over the test set in nats per datum; each standard error is of that mean."""
+    count = len(found.rate)
+    return {
+        "loss": -found.elbo.mean().item(),
+        "rate": found.rate.mean().item(),
+        "distortion": found.distortion.mean().item(),
+        "nll": -found.log_evidence.mean().item(),
+        "nll_monte_carlo_error": found.variance.sum().sqrt().item() / count,
+        "nll_test_set_error": found.log_evidence.std().item() / count**0.5,
+        "data": count,
+    }
+
+
+def report(summary: dict[str, float]) -> str:
+    return (
+        f"test -ELBO    {summary['loss']:.2f} nats per datum"
+        f" = distortion {summary['distortion']:.2f} + rate {summary['rate']:.2f}\n"
+        f"test -log p(x) {summary['nll']:.2f} nats per datum, at most ({summary['samples']} importance samples);"
+        f" standard error {summary['nll_monte_carlo_error']:.3f} from sampling,"
+        f" {summary['nll_test_set_error']:.2f} from the {summary['data']} test data\n"
+        f"active units  {summary['active_units']} of {summary['latent']}"
+    )
+
+
+@torch.no_grad()
+def posterior_means(lab: Experiment, x: Tensor) -> Tensor:
+    """E_q[z] for every datum, shape (data, latent)."""
+    return torch.cat([lab.guide.posterior(block).mean for block in x.split(1000)])
+
+
+@torch.no_grad()
+def draw(lab: Experiment, means: Tensor, folder: RunFolder, shown: int) -> None:
+    """Writes the pictures of a run."""
+    path, test = folder.path / "figures", lab.dataset.test
+    shown = min(shown, len(test))
+
+    def decoded(z: Tensor) -> np.ndarray:
+        return lab.model.likelihood(z).mean.cpu().numpy()
+
+    pairs = [test[:shown].cpu().numpy(), decoded(means[:shown])]
+    reconstructions = figures.grid(pairs, ["test data", "mean of p(x|z)\nat the mean\nof q(z|x)"], "Reconstructions")
+    figures.save(reconstructions, path / "reconstructions.png")
+
+    samples = decoded(lab.model.prior().sample(torch.Size([5 * shown])))
+    rows = samples.reshape(5, shown, *samples.shape[1:])
+    figures.save(figures.grid(rows, [""] * 5, "Means of p(x|z) for z drawn from the prior"), path / "samples.png")
+
+    steps = torch.linspace(0, 1, shown, device=means.device)[:, None]
+    walks = [decoded(means[i] + steps * (means[i + 1] - means[i])) for i in range(0, min(10, len(means) - 1), 2)]
+    walk = figures.grid(walks, [""] * len(walks), "Walks between the posterior means of two test data (left, right)")
+    figures.save(walk, path / "walk.png")
+
+    centred = means - means.mean(0)
+    _, spread, directions = torch.linalg.svd(centred, full_matrices=False)
+    codes = torch.nn.functional.pad(centred @ directions[:2].T, (0, max(0, 2 - means.shape[1])))
+    kept = (spread[:2].square().sum() / spread.square().sum().clamp(min=1e-30)).item()
+    figures.save(figures.latent_space(codes.cpu().numpy(), lab.dataset.test_labels, kept), path / "latent.png")
+    if metrics := folder.metrics():
+        figures.save(figures.curves(metrics), path / "curves.png")
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = Parser(prog="evaluate.py", description="Test ELBO, -log p(x), active units and figures of a run.")
+    parser.add_function_arguments(evaluate, as_positional=True)
+    options = parser.parse_args(argv)
+    return evaluate(**{name: value for name, value in options.items() if name != "config"})
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,129 @@
+"""Network families: each gives an encoder x -> features and the decoder that mirrors it.
+
+Both broadcast over any leading axes, so that (particles, batch, latent) works like (batch, latent).
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from itertools import pairwise
+from math import prod
+from typing import Literal
+
+from torch import Tensor, nn
+
+Activation = Literal["softplus", "tanh", "relu"]
+ACTIVATIONS: dict[str, type[nn.Module]] = {"softplus": nn.Softplus, "tanh": nn.Tanh, "relu": nn.ReLU}
+
+
+class Network(ABC):
+    """The contract of a family: an encoder (*, *shape) -> (*, features), a decoder (*, latent) -> (*, *shape)."""
+
+    @abstractmethod
+    def encoder(self, shape: Sequence[int], features: int) -> nn.Module:
+        """Returns a module that maps (*, *shape) to (*, features)."""
+
+    @abstractmethod
+    def decoder(self, latent: int, shape: Sequence[int]) -> nn.Module:
+        """Returns a module that maps (*, latent) to (*, *shape), where shape is (heads, *datum)."""
+
+
+def _widths(hidden: int | Sequence[int]) -> list[int]:
+    widths = [hidden] if isinstance(hidden, int) else list(hidden)
+    if not all(width > 0 for width in widths):
+        raise ValueError(f"hidden = {hidden}: widths of hidden layers are positive integers, such as 400 or [400, 200]")
+    return widths
+
+
+def mlp(widths: Sequence[int], activation: Activation) -> nn.Sequential:
+    """Linear layers from widths[0] to widths[-1] with the activation between them."""
+    layers: list[nn.Module] = []
+    for inputs, outputs in pairwise(widths):
+        layers += [nn.Linear(inputs, outputs), ACTIVATIONS[activation]()]
+    return nn.Sequential(*layers[:-1])
+
+
+class MLP(Network):
+    """Fully connected: x - hidden... - features, and latent - ...hidden - x."""
+
+    def __init__(self, hidden: int | Sequence[int] = 400, *, activation: Activation = "softplus") -> None:
+        """
+        Args:
+            hidden: the width of the hidden layer, or a list of widths from the data to the latent.
+            activation: what stands between the layers.
+        """
+        self.widths = _widths(hidden)
+        self.activation = activation
+
+    def encoder(self, shape: Sequence[int], features: int) -> nn.Module:
+        return nn.Sequential(nn.Flatten(-len(shape)), mlp([prod(shape), *self.widths, features], self.activation))
+
+    def decoder(self, latent: int, shape: Sequence[int]) -> nn.Module:
+        return nn.Sequential(
+            mlp([latent, *reversed(self.widths), prod(shape)], self.activation), nn.Unflatten(-1, tuple(shape))
+        )
+
+
+class Convolutional(Network):
+    """Two strided convolutions and a dense layer, and their transposes, for images (height, width) or (c, h, w)."""
+
+    def __init__(
+        self, hidden: int | Sequence[int] = 400, *, channels: int = 32, activation: Activation = "softplus"
+    ) -> None:
+        """
+        Args:
+            hidden: widths of the dense layers between the convolutions and the latent.
+            channels: feature maps of the first convolution; the second has twice as many.
+            activation: what stands between the layers.
+        """
+        self.widths = _widths(hidden)
+        self.channels = channels
+        self.activation = activation
+
+    def _maps(self, shape: Sequence[int]) -> tuple[int, int, int]:
+        """The second convolution's output: channels, height, width."""
+        if len(shape) < 2 or shape[-2] % 4 or shape[-1] % 4:
+            raise ValueError(
+                "Convolutional halves an image twice: it needs data whose last two axes are multiples of 4, not data of"
+                f" shape {tuple(shape)}. MLP takes any shape."
+            )
+        return 2 * self.channels, shape[-2] // 4, shape[-1] // 4
+
+    def encoder(self, shape: Sequence[int], features: int) -> nn.Module:
+        maps, activation = self._maps(shape), ACTIVATIONS[self.activation]
+        image = (prod(shape[:-2]), *shape[-2:])
+        convolutions = nn.Sequential(
+            nn.Conv2d(image[0], self.channels, 4, stride=2, padding=1),
+            activation(),
+            nn.Conv2d(self.channels, 2 * self.channels, 4, stride=2, padding=1),
+            activation(),
+            nn.Flatten(),
+            mlp([prod(maps), *self.widths, features], self.activation),
+        )
+        return _AnyBatch(convolutions, len(shape), image, (features,))
+
+    def decoder(self, latent: int, shape: Sequence[int]) -> nn.Module:
+        maps, activation = self._maps(shape), ACTIVATIONS[self.activation]
+        convolutions = nn.Sequential(
+            mlp([latent, *reversed(self.widths), prod(maps)], self.activation),
+            activation(),
+            nn.Unflatten(-1, maps),
+            nn.ConvTranspose2d(2 * self.channels, self.channels, 4, stride=2, padding=1),
+            activation(),
+            nn.ConvTranspose2d(self.channels, prod(shape[:-2]), 4, stride=2, padding=1),
+        )
+        return _AnyBatch(convolutions, 1, (latent,), tuple(shape))
+
+
+class _AnyBatch(nn.Module):
+    """Lets a module that takes one batch axis, (n, *inside), take any leading axes: (*, *event) -> (*, *outputs)."""
+
+    def __init__(self, module: nn.Module, event_dims: int, inside: tuple[int, ...], outputs: tuple[int, ...]) -> None:
+        super().__init__()
+        self.module = module
+        self.event_dims = event_dims
+        self.inside = inside
+        self.outputs = outputs
+
+    def forward(self, value: Tensor) -> Tensor:
+        leading = value.shape[: value.dim() - self.event_dims]
+        return self.module(value.reshape(-1, *self.inside)).reshape(*leading, *self.outputs)

@@ -1,0 +1,44 @@
+"""Every test starts from the same state and leaves none behind."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pyro
+import pytest
+import torch
+
+from model import MLP
+
+
+@pytest.fixture(autouse=True)
+def clean_state():
+    pyro.clear_param_store()
+    pyro.enable_validation(True)
+    pyro.set_rng_seed(0)
+    yield
+    torch.set_default_dtype(torch.float32)
+
+
+def pytest_collection_modifyitems(items):
+    folder = os.environ.get("ELBOLAB_DATA", "")
+    for item in items:
+        if item.get_closest_marker("cuda") and not torch.cuda.is_available():
+            item.add_marker(pytest.mark.skip(reason="no CUDA device"))
+        if item.get_closest_marker("data") and not (Path(folder) / "mnist").is_dir():
+            item.add_marker(pytest.mark.skip(reason="ELBOLAB_DATA names no folder with data sets"))
+
+
+@pytest.fixture
+def network():
+    return MLP(16)
+
+
+@pytest.fixture
+def small(tmp_path):
+    """Options of a run that takes a moment: 96 binary data of 2 x 3 pixels, half of them to test."""
+    rng = np.random.default_rng(0)
+    bits = (rng.random((96, 2, 3)) < 0.3).astype(np.float32)
+    path = tmp_path / "bits.npz"
+    np.savez(path, train=bits[:48], test=bits[48:], test_labels=np.arange(48) % 3)
+    return f"--data Arrays --data.path {path} --data.binarize no --latent 2 --hidden 8 --batch_size 20".split()

@@ -1,0 +1,160 @@
+"""What a run is about: options -> data, model, guide, objective. Everything in it is chosen by a class's name."""
+
+import inspect
+from collections.abc import Callable, Sequence
+from typing import Self
+
+import pyro
+import torch
+from jsonargparse import lazy_instance
+from pyro.infer import ELBO
+
+import data as data_sets
+import guide as guides
+import model as models
+from data import Data, Digits
+from guide import DiagonalNormal, Guide, Posterior
+from model import MLP, Bernoulli, Likelihood, Model, Network, Prior, StandardNormal
+from objective import ELBOS, TraceMeanField_ELBO, kl_routes
+from training import checkpoint
+from training.options import Parser
+from training.run_folder import RunFolder
+
+# Parameters belong to the modules, not to Pyro's global store: two experiments can live side by side.
+pyro.settings.set(module_local_params=True)
+
+# Enough rows to show a wrong shape, cheap enough to run twice.
+_PROBE = 8
+
+
+def _offered(package: object, base: type) -> tuple[type, ...]:
+    classes = (getattr(package, name) for name in package.__all__)
+    return tuple(c for c in classes if isinstance(c, type) and issubclass(c, base) and c is not base)
+
+
+CHOICES = {
+    "data": _offered(data_sets, Data),
+    "prior": _offered(models, Prior),
+    "likelihood": _offered(models, Likelihood),
+    "guide": _offered(guides, Posterior),
+    "network": _offered(models, Network),
+    "elbo": ELBOS,
+}
+
+
+class ExperimentParser(Parser):
+    """A command line with the options of an experiment."""
+
+    choices = CHOICES
+
+
+class Experiment:
+    """Builds data, model, guide and objective on one device, and refuses what could not be trained as meant."""
+
+    def __init__(
+        self,
+        *,
+        data: Data = lazy_instance(Digits),
+        prior: Callable[[int], Prior] = StandardNormal,
+        likelihood: Callable[[int, Sequence[int], Network], Likelihood] = Bernoulli,
+        guide: Callable[[Sequence[int], int, Network], Posterior] = DiagonalNormal,
+        network: Callable[[int | list[int]], Network] = MLP,
+        elbo: ELBO = lazy_instance(TraceMeanField_ELBO),
+        latent: int = 20,
+        hidden: int | list[int] = 400,
+        beta: float = 1.0,
+        seed: int = 0,
+        device: str = "auto",
+    ) -> None:
+        """
+        Args:
+            data: the data set.
+            prior: p(z).
+            likelihood: p(x|z).
+            guide: q(z|x).
+            network: the family of the encoder and the decoder.
+            elbo: the objective and its gradient estimator.
+            latent: dimensions of z.
+            hidden: width of the hidden layer, or a list of widths from the data to the latent.
+            beta: weight of the KL, positive; 1 is the ELBO.
+            seed: of the initial weights, of the draws and of the data's order.
+            device: auto, cpu, cuda or cuda:0.
+
+        Raises:
+            ValueError: options that do not fit each other or the data.
+            DataError: data missing or corrupt.
+        """
+        if not beta > 0:
+            raise ValueError(f"beta = {beta}: the KL's weight is positive; to switch it off, take a small one, 1e-6")
+        if latent < 1:
+            raise ValueError(f"latent = {latent}: z has at least one dimension")
+        if type(elbo).__module__.startswith("pyro.") and type(elbo) not in ELBOS:
+            offered = ", ".join(cls.__name__ for cls in ELBOS)
+            raise ValueError(f"elbo = {type(elbo).__name__} is not offered here; there are: {offered}")
+        self.seed = seed
+        self.device = _device(device)
+        self.dataset = data.load(self.device)
+        pyro.set_rng_seed(seed)
+        family, shape = network(hidden), self.dataset.shape
+        self.model = Model(prior(latent), likelihood(latent, shape, family), beta=beta).to(self.device)
+        self.guide = Guide(guide(shape, latent, family), beta=beta).to(self.device)
+        self.elbo = elbo
+        self.objective = elbo(self.model, self.guide)
+        self.beta = beta
+        self._check_support()
+        self.kl = kl_routes(elbo, self.model, self.guide, self.dataset.batch(self._probe))
+
+    @classmethod
+    def load(cls, folder: RunFolder, *, device: str = "auto") -> Self:
+        """The experiment of a run, with the parameters of its checkpoint.
+
+        Raises:
+            ValueError: the folder holds no run. CheckpointError: its checkpoint is missing or damaged.
+        """
+        settings = folder.settings()
+        parser = ExperimentParser()
+        parser.add_class_arguments(cls)
+        own = {name: settings[name] for name in inspect.signature(cls).parameters if name in settings}
+        parts = parser.instantiate(parser.parse_object(own | {"device": device}))
+        experiment = cls(**{name: parts[name] for name in own})
+        experiment.objective.load_state_dict(checkpoint.load(folder.path, experiment.device)["objective"])
+        return experiment
+
+    def set_beta(self, beta: float) -> None:
+        """Moves the KL's weight on both sides."""
+        self.model.beta.fill_(beta)
+        self.guide.beta.fill_(beta)
+
+    @property
+    def _probe(self) -> torch.Tensor:
+        return torch.arange(min(_PROBE, len(self.dataset.train)), device=self.device)
+
+    def _check_support(self) -> None:
+        """The data as they are trained on and tested must lie where the likelihood puts its mass."""
+        likelihood, name = self.model.likelihood, type(self.model.likelihood).__name__
+        for x in (self.dataset.test, self.dataset.train):
+            if self.dataset.binarize == "dynamic":
+                x = x.ceil()  # what a Bernoulli draw can give
+            inside = likelihood.support.check(x)
+            if not inside.all():
+                raise ValueError(
+                    f"the likelihood {name} is for data in {likelihood.support}, but the data hold"
+                    f" {x[~inside][0].item():.4g}: binarise them (--data.binarize dynamic), or choose a likelihood"
+                    " that fits (--likelihood)"
+                )
+
+
+def _device(name: str) -> torch.device:
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        device = None
+    if device is None or device.type not in ("cpu", "cuda"):
+        raise ValueError(f"device = {name}: auto, cpu, cuda or cuda:0, cuda:1, ...")
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise ValueError(f"device = {name}, but this PyTorch ({torch.__version__}) sees no CUDA device")
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise ValueError(f"device = {name}, but there are only {torch.cuda.device_count()} CUDA devices")
+    return device

@@ -1,0 +1,76 @@
+"""Pictures of a run. Everything here takes plain arrays: what to draw is decided by who calls."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+PALETTE = mpl.colormaps["tab10"]
+
+
+def _show(ax: Axes, datum: np.ndarray) -> None:
+    """An image where the datum is one, a profile of its values where it is not."""
+    ax.set_xticks([])
+    ax.set_yticks([])
+    if datum.ndim == 2:
+        ax.imshow(datum, cmap="gray_r", interpolation="nearest", vmin=0, vmax=max(1.0, float(datum.max())))
+    else:
+        ax.plot(datum.reshape(-1), linewidth=0.6, color="black")
+
+
+def grid(rows: Sequence[np.ndarray], labels: Sequence[str], title: str) -> Figure:
+    """Rows of data, each row named at its left."""
+    columns = len(rows[0])
+    figure = Figure(figsize=(0.8 * columns + 1.4, 0.8 * len(rows) + 0.6), layout="constrained")
+    axes = figure.subplots(len(rows), columns, squeeze=False)
+    for line, row, label in zip(axes, rows, labels, strict=True):
+        for ax, datum in zip(line, row, strict=True):
+            _show(ax, datum)
+        if label:
+            line[0].set_ylabel(label, rotation=0, ha="right", va="center")
+    figure.suptitle(title)
+    return figure
+
+
+def latent_space(codes: np.ndarray, labels: np.ndarray | None, kept: float) -> Figure:
+    """Posterior means along their first two principal directions, shape (data, 2), coloured by label."""
+    figure = Figure(figsize=(6, 5.2), layout="constrained")
+    ax = figure.subplots()
+    values = np.zeros(len(codes), int) if labels is None else labels
+    for number, value in enumerate(np.unique(values)):
+        chosen = values == value
+        name = None if labels is None else str(value)
+        ax.scatter(*codes[chosen].T, s=5, alpha=0.7, color=PALETTE(number % PALETTE.N), label=name)
+    if labels is not None:
+        ax.legend(title="label", markerscale=3, loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
+    ax.set(xlabel="first principal direction", ylabel="second principal direction", aspect="equal")
+    ax.set_title(f"posterior means of the test set\n(these two directions hold {kept:.0%} of their variance)")
+    return figure
+
+
+def curves(metrics: Sequence[dict[str, Any]]) -> Figure:
+    """The loss along training, and the test set's share of rate and distortion."""
+    figure = Figure(figsize=(9, 3.6), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    epochs = [row["epoch"] for row in metrics]
+    marker = "o" if len(epochs) == 1 else None
+    left.plot(epochs, [row["loss"] for row in metrics], label="training loss", marker=marker)
+    left.plot(epochs, [row["test_loss"] for row in metrics], label="test -ELBO", marker=marker)
+    left.set(xlabel="epoch", ylabel="nats per datum", title="loss")
+    right.plot(epochs, [row["test_distortion"] for row in metrics], label="distortion: -E log p(x|z)", marker=marker)
+    right.plot(epochs, [row["test_rate"] for row in metrics], label="rate: E[log q(z|x) - log p(z)]", marker=marker)
+    right.set(xlabel="epoch", ylabel="nats per datum", title="test -ELBO = distortion + rate")
+    for ax in (left, right):
+        ax.legend(frameon=False)
+        ax.grid(alpha=0.3)
+    return figure
+
+
+def save(figure: Figure, path: Path) -> None:
+    """Writes a picture and makes its folder."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=150)

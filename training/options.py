@@ -1,0 +1,61 @@
+"""The command line and YAML files: `jsonargparse` reads signatures; here is only what its errors leave out."""
+
+import difflib
+import inspect
+import re
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any, NoReturn
+
+import jsonargparse
+
+
+class Parser(jsonargparse.ArgumentParser):
+    """`--config FILE`, `--print_config`, and errors that say which names and options exist.
+
+    `choices` maps an option to the classes that it offers. It belongs to the class, because jsonargparse makes parsers
+    of the same class for the options of a part.
+    """
+
+    choices: Mapping[str, tuple[type, ...]] = MappingProxyType({})
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.add_argument("--config", action="config", help="a YAML file with any of the options below")
+
+    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
+        """Prints one message and leaves with 2."""
+        self.exit(2, f"error: {self._explained(message)}\n")
+
+    def _explained(self, message: str) -> str:
+        if unknown := re.search(r"unrecognized arguments: --([\w.]+)", message):
+            return f"there is no option --{unknown[1]}; {_named(unknown[1], [a.dest for a in self._actions], '--')}"
+        option = re.search(r'arser key "(\w+)', message)
+        classes = {cls.__name__: cls for cls in self.choices.get(option[1], ())} if option else {}
+        if not classes:
+            return message + self._nearest(message)
+        if refused := re.search(r"[Oo]ption '(\w+)' is not accepted.*class_path='[\w.]*?(\w+)'", message, re.DOTALL):
+            accepted = _keywords(classes[refused[2]]) if refused[2] in classes else []
+            return f"{refused[2]} takes no option {refused[1]}; {_named(refused[1], accepted)}"
+        if refused := re.search(r"import path string: (\w+)$", message):
+            return f"--{option[1]}: there is no {refused[1]}; {_named(refused[1], list(classes))}"
+        return f"{message}\n--{option[1]} takes one of: {', '.join(classes)}; see --{option[1]}.help NAME"
+
+    def _nearest(self, message: str) -> str:
+        """For a message that names a part's option but not the part: who has an option like it."""
+        refused = re.fullmatch(r"Option '(\w+)' is not accepted", message)
+        parts = {name: part for part, group in self.choices.items() for cls in group for name in _keywords(cls)}
+        near = difflib.get_close_matches(refused[1], parts, n=1) if refused else []
+        return f"; did you mean --{parts[near[0]]}.{near[0]}?" if near else ""
+
+
+def _keywords(cls: type) -> list[str]:
+    return [name for name, p in inspect.signature(cls).parameters.items() if p.kind is p.KEYWORD_ONLY]
+
+
+def _named(given: str, names: list[str], prefix: str = "") -> str:
+    """What exists, with the one that was probably meant first."""
+    if not names:
+        return "it takes none"
+    near = difflib.get_close_matches(given, names, n=1)
+    return (f"did you mean {prefix}{near[0]}? " if near else "") + f"There are: {prefix}{f', {prefix}'.join(names)}"
