@@ -7,7 +7,7 @@ RUN := $(VENV)/bin/python
 .PHONY: train test clean
 
 train: $(READY)
-	$(RUN) train.py --out runs/digits --overwrite
+	$(RUN) train.py --epochs 500 --out runs/digits --overwrite
 	$(RUN) evaluate.py runs/digits
 
 test: $(READY)

@@ -8,6 +8,7 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 PALETTE = mpl.colormaps["tab10"]
 
@@ -41,10 +42,11 @@ def latent_space(codes: np.ndarray, labels: np.ndarray | None, kept: float) -> F
     figure = Figure(figsize=(6, 5.2), layout="constrained")
     ax = figure.subplots()
     values = np.zeros(len(codes), int) if labels is None else labels
+    size = float(np.clip(20000 / len(codes), 2, 8))
     for number, value in enumerate(np.unique(values)):
         chosen = values == value
         name = None if labels is None else str(value)
-        ax.scatter(*codes[chosen].T, s=5, alpha=0.7, color=PALETTE(number % PALETTE.N), label=name)
+        ax.scatter(*codes[chosen].T, s=size, alpha=0.7, color=PALETTE(number % PALETTE.N), label=name)
     if labels is not None:
         ax.legend(title="label", markerscale=3, loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
     ax.set(xlabel="first principal direction", ylabel="second principal direction", aspect="equal")
@@ -65,6 +67,7 @@ def curves(metrics: Sequence[dict[str, Any]]) -> Figure:
     right.plot(epochs, [row["test_rate"] for row in metrics], label="rate: E[log q(z|x) - log p(z)]", marker=marker)
     right.set(xlabel="epoch", ylabel="nats per datum", title="test -ELBO = distortion + rate")
     for ax in (left, right):
+        ax.xaxis.set_major_locator(MaxNLocator(integer=True))
         ax.legend(frameon=False)
         ax.grid(alpha=0.3)
     return figure

@@ -1,0 +1,85 @@
+"""What the README says can be run is run: its commands on little data, its Python, its quoted output."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+import evaluate
+import train
+from compare.__main__ import main as compare
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text()
+COMMANDS = [
+    line.partition("#")[0].strip()
+    for block in re.findall(r"```bash\n(.*?)```", README, re.DOTALL)
+    for line in block.splitlines()
+    if line.strip()
+]
+MAKEFILE = (ROOT / "Makefile").read_text()
+
+
+def in_little(arguments, tmp_path):
+    """The same options with the embedded data, one epoch and a folder of the test's own."""
+    little = [str(tmp_path / "run") if word.startswith("runs/") else word for word in arguments]
+    if "MNIST" in little:
+        little[little.index("MNIST")] = "Digits"
+    return little
+
+
+@pytest.mark.parametrize("command", [c for c in COMMANDS if c.startswith("python train.py") and "--resume" not in c])
+def test_training_commands(command, tmp_path):
+    arguments = in_little(shlex.split(command)[2:], tmp_path)
+    assert train.main([*arguments, "--data", "Digits", "--epochs", "1", "--out", str(tmp_path / "run")]) == 0
+
+
+def test_resuming_and_judging_commands(tmp_path):
+    options = ["--hidden", "8", "--beta", "4", "--out", str(tmp_path / "run")]
+    assert train.main([*options, "--epochs", "1"]) == 0
+    resumed = [c for c in COMMANDS if "--resume" in c]
+    judged = [c for c in COMMANDS if c.startswith("python evaluate.py")]
+    assert resumed
+    assert judged
+    for command in resumed:
+        assert train.main([*in_little(shlex.split(command)[2:], tmp_path), "--epochs", "2"]) == 0
+    for command in judged:
+        assert evaluate.main([*in_little(shlex.split(command)[2:], tmp_path), "--samples", "2"]) == 0
+
+
+def test_every_command_is_one_that_is_tested_or_the_tests_themselves():
+    known = ("python train.py", "python evaluate.py", "make train", "make test", "python -m pytest")
+    assert all(command.startswith(known) for command in COMMANDS)
+
+
+def test_the_make_targets_exist_and_do_what_is_said():
+    assert re.search(r"^train:", MAKEFILE, re.MULTILINE)
+    assert re.search(r"^test:", MAKEFILE, re.MULTILINE)
+    assert "train.py --epochs 500 --out runs/digits" in MAKEFILE
+
+
+def test_the_python_runs():
+    (code,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    scope = {}
+    exec(code, scope)
+    import torch
+
+    assert scope["objective"](torch.ones(3, 28, 28)).item() > 3 * 200
+
+
+def test_the_quoted_comparison_is_what_is_printed(capsys):
+    quoted = re.search(r"<!-- output: python -m compare losses -->\n```\n(.*?)```", README, re.DOTALL)[1]
+    assert compare(["losses"]) == 0
+    printed = capsys.readouterr().out
+
+    def stable(text):
+        """The last digits and the rounding errors depend on the machine."""
+        return re.sub(r"\d\.\de[+-]\d\d", "eps", re.sub(r"(\d+\.\d{8})\d+", r"\1", text)).split()
+
+    assert stable(printed) == stable(quoted)
+
+
+def test_links_lead_somewhere():
+    for target in re.findall(r"\]\(([^)#]+)\)", README):
+        assert target.startswith("http") or (ROOT / target).exists(), target
