@@ -4,7 +4,7 @@ VENV := .venv
 READY := $(VENV)/.ready
 RUN := $(VENV)/bin/python
 
-.PHONY: train test clean
+.PHONY: train test matrix clean
 
 train: $(READY)
 	$(RUN) train.py --epochs 500 --out runs/digits --overwrite
@@ -14,6 +14,10 @@ test: $(READY)
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(RUN) -m pytest
+
+# Every legal combination of prior, likelihood and guide trains; every illegal one is refused.
+matrix: $(READY)
+	$(RUN) -m pytest tests/test_matrix.py -m matrix
 
 # Touched last, so that an interrupted installation is taken up again.
 $(READY): requirements.txt

@@ -15,6 +15,7 @@ from data import DataError
 from objective import Evidence, evidence
 from training import CheckpointError, Experiment, Parser, RunFolder, exits, figures, refuse
 
+MEAN_DRAWS = 1000  # adds a thousandth of the posterior's variance to that of its mean
 ACTIVE = 0.01  # variance over data of a unit's posterior mean (Burda et al., 2016, Importance Weighted Autoencoders)
 
 
@@ -47,6 +48,8 @@ def evaluate(
     means = posterior_means(lab, test)
     active = int((means.var(0) > ACTIVE).sum())
     summary = numbers(found) | {"samples": samples, "active_units": active, "latent": means.shape[1]}
+    if test.min() >= 0 and (test == test.round()).all() and test.max() > 1:
+        summary["perplexity"] = perplexity(found, test)
     folder.summarize({"test": summary})
     print(report(summary))
     draw(lab, means, folder, shown)
@@ -68,6 +71,17 @@ def numbers(found: Evidence) -> dict[str, float]:
     }
 
 
+def perplexity(found: Evidence, counts: Tensor) -> float:
+    """exp(-log p(words) / words), where p(words) spreads p(counts) evenly over the orders that have these counts.
+
+    log p(words) = log p(counts) - log[N! / prod_i x_i!]: likelihoods with and without a model of the length N, and
+    those of the words one by one, are then on one scale.
+    """
+    x = counts.flatten(1).double()
+    orders = (x.sum(1) + 1).lgamma() - (x + 1).lgamma().sum(1)
+    return ((orders - found.log_evidence).sum() / x.sum()).exp().item()
+
+
 def report(summary: dict[str, float]) -> str:
     return (
         f"test -ELBO    {summary['loss']:.2f} nats per datum"
@@ -76,13 +90,21 @@ def report(summary: dict[str, float]) -> str:
         f" standard error {summary['nll_monte_carlo_error']:.3f} from sampling,"
         f" {summary['nll_test_set_error']:.2f} from the {summary['data']} test data\n"
         f"active units  {summary['active_units']} of {summary['latent']}"
+        + (f"\nperplexity    {summary['perplexity']:.1f} per word" if "perplexity" in summary else "")
     )
 
 
 @torch.no_grad()
 def posterior_means(lab: Experiment, x: Tensor) -> Tensor:
-    """E_q[z] for every datum, shape (data, latent)."""
-    return torch.cat([lab.guide.posterior(block).mean for block in x.split(1000)])
+    """E_q[z] for every datum, shape (data, latent); from draws where the posterior does not know it."""
+    means = []
+    for block in x.split(100):
+        q = lab.guide.posterior(block)
+        try:
+            means.append(q.mean)
+        except NotImplementedError:
+            means.append(q.expand((MEAN_DRAWS, *q.batch_shape)).sample().mean(0))
+    return torch.cat(means)
 
 
 @torch.no_grad()
@@ -92,7 +114,7 @@ def draw(lab: Experiment, means: Tensor, folder: RunFolder, shown: int) -> None:
     shown = min(shown, len(test))
 
     def decoded(z: Tensor) -> np.ndarray:
-        return lab.model.likelihood(z).mean.cpu().numpy()
+        return lab.model.decode(z).mean.cpu().numpy()
 
     pairs = [test[:shown].cpu().numpy(), decoded(means[:shown])]
     reconstructions = figures.grid(pairs, ["test data", "mean of p(x|z)\nat the mean\nof q(z|x)"], "Reconstructions")

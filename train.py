@@ -3,6 +3,7 @@
 Options -> data, model, guide, objective (training/experiment.py) -> the loop below -> runs/<name>/.
 """
 
+import argparse
 import math
 import sys
 import time
@@ -19,7 +20,17 @@ from tqdm import tqdm
 
 from data import DataError
 from objective import evidence
-from training import CheckpointError, Experiment, ExperimentParser, Interrupts, RunFolder, checkpoint, exits, refuse
+from training import (
+    CheckpointError,
+    Experiment,
+    ExperimentParser,
+    Interrupts,
+    RunFolder,
+    catalogue,
+    checkpoint,
+    exits,
+    refuse,
+)
 
 
 def train(
@@ -118,11 +129,7 @@ def train(
 
 def announce(lab: Experiment, folder: RunFolder) -> None:
     """Says what is about to be optimised."""
-    data = lab.dataset
-    drawn = {"dynamic": "binarised anew for every batch", "static": "binarised once", "no": "as they are"}
-    print(
-        f"data: {len(data.train)} train, {len(data.test)} test, {data.shape}, {drawn[data.binarize]}, on {lab.device}"
-    )
+    print(f"data: {lab.dataset.described()}")
     for name, route in lab.kl.items():
         print(f"{name}: KL {route}")
     folder.write_environment(lab.device)
@@ -156,6 +163,7 @@ def main(argv: list[str] | None = None) -> int:
     parser = ExperimentParser(prog="train.py", description="Trains a VAE written as two Pyro programs.")
     parser.add_argument("--out", type=Path, help="the run's folder (default: runs/ and the names of its parts)")
     parser.add_argument("--overwrite", action="store_true", help="remove an earlier run from the folder first")
+    parser.add_argument("--list", action=List, nargs=0, help="print all that the options below can name, and exit")
     parser.add_argument("--resume", action="store_true", help="go on from the checkpoint in the folder")
     parser.add_function_arguments(train, skip={"folder", "resume"})
     argv = sys.argv[1:] if argv is None else argv
@@ -171,7 +179,17 @@ def main(argv: list[str] | None = None) -> int:
         )
     with refuse(exits.CONFIGURATION, ValueError, TypeError):
         built = parser.instantiate(options)
-    return train(folder, **{name: value for name, value in built.items() if name not in ("config", "out", "overwrite")})
+    return train(
+        folder, **{name: value for name, value in built.items() if name not in ("config", "out", "overwrite", "list")}
+    )
+
+
+class List(argparse.Action):
+    """Prints the catalogue and leaves, as --help does."""
+
+    def __call__(self, parser, *arguments: object) -> None:  # noqa: ANN001
+        print(catalogue.table())
+        parser.exit()
 
 
 def default_folder(options) -> Path:  # noqa: ANN001

@@ -12,8 +12,9 @@ from torch import Tensor, nn
 
 from compare import handwritten
 from data import DataError
-from guide import DiagonalNormal
-from model import Bernoulli, StandardNormal
+from guide.posteriors import DiagonalNormal
+from model.likelihoods import Bernoulli
+from model.priors import StandardNormal
 from training import CheckpointError, Experiment, RunFolder, exits, refuse
 
 TOLERANCE = 1e-10  # relative, in float64

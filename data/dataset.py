@@ -8,10 +8,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-Binarize = Literal["no", "static", "dynamic"]
+Binarize = Literal["auto", "no", "static", "dynamic"]
 
 # Static draws, and the test set's, are part of the data: the same in every run, whatever its seed.
-_BINARIZATION_SEED = 0
+_SEED_OF_DATA = 0
 
 
 class DataError(Exception):
@@ -26,6 +26,11 @@ class Splits(NamedTuple):
     train_labels: np.ndarray | None = None
     test_labels: np.ndarray | None = None
 
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape of one datum."""
+        return tuple(self.train.shape[1:])
+
 
 @dataclass(frozen=True, kw_only=True)
 class Dataset:
@@ -35,6 +40,8 @@ class Dataset:
     test: Tensor
     test_labels: np.ndarray | None
     binarize: Binarize
+    dequantize: bool
+    levels: int
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -42,55 +49,89 @@ class Dataset:
         return tuple(self.train.shape[1:])
 
     def batch(self, index: Tensor) -> Tensor:
-        """The training data at `index`, drawn anew from their grey levels where binarisation is dynamic."""
+        """The training data at `index`, drawn anew from their grey levels where binarised or dequantised."""
         x = self.train[index]
-        return torch.bernoulli(x) if self.binarize == "dynamic" else x
+        if self.binarize == "dynamic":
+            return torch.bernoulli(x)
+        return _dequantized(x, torch.rand_like(x), self.levels) if self.dequantize else x
+
+    def described(self) -> str:
+        """How the data are seen, for a line on screen."""
+        drawn = {"dynamic": "binarised anew for every batch", "static": "binarised once"}
+        plain = f"{self.levels} grey levels dequantised" if self.dequantize else "values as they are"
+        return (
+            f"{len(self.train)} train, {len(self.test)} test, {self.shape}, {drawn.get(self.binarize, plain)},"
+            f" on {self.train.device}"
+        )
+
+
+def _dequantized(x: Tensor, noise: Tensor, levels: int) -> Tensor:
+    """Spreads the grey levels 0, 1/(levels-1), ..., 1 evenly over (0, 1): ((levels - 1) x + u) / levels."""
+    low = torch.finfo(x.dtype).eps
+    return (((levels - 1) * x + noise) / levels).clamp(low, 1 - low)
 
 
 class Data(ABC):
     """The contract: a source's constructor arguments are its configuration, `splits()` reads it.
 
     `binarize` turns grey levels g in [0, 1] into draws from Bernoulli(g): `static` once, `dynamic` anew for every batch
-    (Burda et al., 2016); the test set is drawn once in both.
+    (Burda et al., 2016); the test set is drawn once in both. `auto` is `dynamic` for an image set under a likelihood
+    that takes bits alone, and `no` otherwise. `levels` is how many grey levels an image set has.
     """
 
-    def __init__(self, *, binarize: Binarize = "dynamic") -> None:
+    levels = 0
+
+    def __init__(self, *, binarize: Binarize = "auto", dequantize: bool = False) -> None:
         """
         Args:
-            binarize: no: grey levels as they are. static: one draw. dynamic: a new draw for every batch.
+            binarize: no: as they are. static: one draw. dynamic: one for every batch. auto: as the likelihood asks.
+            dequantize: spread grey levels over (0, 1) by uniform noise, anew for every batch, for densities.
         """
         self.binarize = binarize
+        self.dequantize = dequantize
 
     @abstractmethod
     def splits(self) -> Splits:
         """Reads the source."""
 
-    def load(self, device: torch.device | str = "cpu") -> Dataset:
-        """Reads, binarises and places the data.
+    def load(self, splits: Splits, device: torch.device | str = "cpu", *, bits: bool = False) -> Dataset:
+        """Binarises or dequantises what `splits` read, and places it; `bits` says that the likelihood takes no more.
 
         Raises:
-            DataError: a file is missing or corrupt, or values are not finite.
-            ValueError: values that are to be binarised are not in [0, 1].
+            DataError: values are not finite.
+            ValueError: values that are to be binarised are not in [0, 1], or have no levels to dequantise.
         """
-        splits = self.splits()
+        name = type(self).__name__
         train, test = (torch.from_numpy(part.astype(np.float32)) for part in (splits.train, splits.test))
-        for name, part in (("train", train), ("test", test)):
-            if not part.isfinite().all():
-                raise DataError(f"{type(self).__name__}: the {name} data hold values that are not finite")
-        if self.binarize != "no":
-            low, high = min(train.min(), test.min()).item(), max(train.max(), test.max()).item()
-            if low < 0 or high > 1:
-                raise ValueError(
-                    f"binarize = {self.binarize} needs data in [0, 1], but {type(self).__name__} holds values from"
-                    f" {low:g} to {high:g}: rescale them, or set binarize to no (--data.binarize no)"
-                )
-            generator = torch.Generator().manual_seed(_BINARIZATION_SEED)
+        for part, values in (("train", train), ("test", test)):
+            if not values.isfinite().all():
+                raise DataError(f"{name}: the {part} data hold values that are not finite")
+        binarize = self.binarize
+        if binarize == "auto":
+            binarize = "dynamic" if bits and self.levels and not self.dequantize else "no"
+        generator = torch.Generator().manual_seed(_SEED_OF_DATA)
+        if binarize != "no":
+            self._refuse_to_binarize(train, test)
             test = torch.bernoulli(test, generator=generator)
-            if self.binarize == "static":
+            if binarize == "static":
                 train = torch.bernoulli(train, generator=generator)
+        if self.dequantize:
+            if not self.levels or binarize != "no":
+                raise ValueError(f"{name} has no grey levels to dequantise, or they are binarised already")
+            test = _dequantized(test, torch.rand(test.shape, generator=generator), self.levels)
         return Dataset(
             train=train.to(device),
             test=test.to(device),
             test_labels=splits.test_labels,
-            binarize=self.binarize,
+            binarize=binarize,
+            dequantize=self.dequantize,
+            levels=self.levels,
         )
+
+    def _refuse_to_binarize(self, train: Tensor, test: Tensor) -> None:
+        low, high = min(train.min(), test.min()).item(), max(train.max(), test.max()).item()
+        if low < 0 or high > 1:
+            raise ValueError(
+                f"binarize = {self.binarize} needs data in [0, 1], but {type(self).__name__} holds values from"
+                f" {low:g} to {high:g}: rescale them, or set binarize to no (--data.binarize no)"
+            )

@@ -9,12 +9,14 @@ import numpy as np
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 
-from data.dataset import Binarize, Data, DataError, Splits
+from data.dataset import Data, DataError, Splits
 from data.fetch import Remote, cached, fetch
 
 
 class Digits(Data):
     """1797 handwritten digits of 8 x 8 pixels (Alpaydin and Kaynak, 1998), in scikit-learn; 360 of them to test."""
+
+    levels = 17
 
     def splits(self) -> Splits:
         images, labels = load_digits(return_X_y=True)
@@ -27,6 +29,7 @@ class Digits(Data):
 class _Idx(Data):
     """Four files in the IDX format of LeCun et al.: images and labels, train and test."""
 
+    levels = 256
     folder: str
     mirrors: tuple[str, ...]
     checksums: dict[str, str]
@@ -79,6 +82,8 @@ class FashionMNIST(_Idx):
 class BinarizedMNIST(Data):
     """MNIST binarised once and for all (Larochelle and Murray, 2011): 50000 train, 10000 test; validation left out.
 
+    They are bits already: every choice of `binarize` leaves them as they are.
+
     The published text files, a digit and a space per pixel, are packed to bits after their checksum was verified.
     """
 
@@ -93,13 +98,6 @@ class BinarizedMNIST(Data):
         "train": "727146c35424b019f3e350e1e69faa05644a0abaf787e3f4e1a9632220a13906",
         "test": "9fcd8da6f0fdf09b2ba30fe63a0bb784042a0de82563172530229b983e294ff2",
     }
-
-    def __init__(self, *, binarize: Binarize = "no") -> None:
-        """
-        Args:
-            binarize: the data are bits already: every choice leaves them as they are.
-        """
-        super().__init__(binarize=binarize)
 
     def splits(self) -> Splits:
         bits = self._packed_bits(cached(self.path))

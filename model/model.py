@@ -1,6 +1,7 @@
 """The generative program."""
 
 import pyro
+import pyro.distributions as dist
 import torch
 from torch import Tensor, nn
 
@@ -27,4 +28,8 @@ class Model(nn.Module):
         with pyro.plate("batch", len(x)):
             with pyro.poutine.scale(scale=self.beta):
                 z = pyro.sample("z", self.prior())
-            return pyro.sample("x", self.likelihood(z), obs=x)
+            return pyro.sample("x", self.decode(z), obs=x)
+
+    def decode(self, z: Tensor) -> dist.TorchDistribution:
+        """p(x|z) for z of shape (*, latent)."""
+        return self.likelihood(z[..., : self.prior.seen])

@@ -9,10 +9,19 @@ from itertools import pairwise
 from math import prod
 from typing import Literal
 
+import torch
 from torch import Tensor, nn
 
 Activation = Literal["softplus", "tanh", "relu"]
 ACTIVATIONS: dict[str, type[nn.Module]] = {"softplus": nn.Softplus, "tanh": nn.Tanh, "relu": nn.ReLU}
+
+
+class _Log1p(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return x.log1p()
+
+
+INPUTS: dict[str, type[nn.Module]] = {"plain": nn.Identity, "log1p": _Log1p}
 
 
 class Network(ABC):
@@ -34,6 +43,14 @@ def _widths(hidden: int | Sequence[int]) -> list[int]:
     return widths
 
 
+def bounded(head: Tensor, bound: float = 15.0) -> Tensor:
+    """bound * tanh(head / bound): the head itself near 0, never beyond +-bound, with a gradient everywhere.
+
+    For a log-scale: its exponential can then neither overflow nor vanish in float32.
+    """
+    return bound * torch.tanh(head / bound)
+
+
 def mlp(widths: Sequence[int], activation: Activation) -> nn.Sequential:
     """Linear layers from widths[0] to widths[-1] with the activation between them."""
     layers: list[nn.Module] = []
@@ -45,17 +62,29 @@ def mlp(widths: Sequence[int], activation: Activation) -> nn.Sequential:
 class MLP(Network):
     """Fully connected: x - hidden... - features, and latent - ...hidden - x."""
 
-    def __init__(self, hidden: int | Sequence[int] = 400, *, activation: Activation = "softplus") -> None:
+    def __init__(
+        self,
+        hidden: int | Sequence[int] = 400,
+        *,
+        activation: Activation = "softplus",
+        inputs: Literal["plain", "log1p"] = "plain",
+    ) -> None:
         """
         Args:
             hidden: the width of the hidden layer, or a list of widths from the data to the latent.
             activation: what stands between the layers.
+            inputs: what the encoder looks at: x, or log(1 + x), for counts.
         """
         self.widths = _widths(hidden)
         self.activation = activation
+        self.inputs = inputs
 
     def encoder(self, shape: Sequence[int], features: int) -> nn.Module:
-        return nn.Sequential(nn.Flatten(-len(shape)), mlp([prod(shape), *self.widths, features], self.activation))
+        return nn.Sequential(
+            INPUTS[self.inputs](),
+            nn.Flatten(-len(shape)),
+            mlp([prod(shape), *self.widths, features], self.activation),
+        )
 
     def decoder(self, latent: int, shape: Sequence[int]) -> nn.Module:
         return nn.Sequential(

@@ -8,7 +8,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 MAY_IMPORT = {
     "model": {"model"},
-    "guide": {"guide", "model.networks"},
+    "guide": {"guide", "model.networks", "model.distributions"},
     "objective": {"objective"},
     "data": {"data"},
     "training": {"training", "model", "guide", "objective", "data"},

@@ -2,10 +2,16 @@ import json
 
 import numpy as np
 import pytest
+import torch
 from matplotlib.image import imread
 
 import evaluate
 import train
+from data import Digits
+from guide.posteriors import Flow
+from objective import Evidence, Trace_ELBO
+from tests.test_matrix import DATA, FITS, LEGAL, LIKELIHOODS
+from training import Experiment
 
 
 @pytest.fixture
@@ -49,6 +55,38 @@ def test_flat_data_are_drawn_as_profiles(tmp_path):
     assert train.main([*options, "--out", str(tmp_path / "run")]) == 0
     assert evaluate.main([str(tmp_path / "run"), "--samples", "2"]) == 0
     assert imread(tmp_path / "run/figures/reconstructions.png")[..., :3].std() > 0.01
+
+
+@pytest.mark.parametrize("number", range(14))
+def test_every_part_is_judged(number, tmp_path):
+    likelihood = LIKELIHOODS[number]
+    prior, guide = LEGAL[(number * 17) % len(LEGAL)]
+    np.save(tmp_path / "x.npy", DATA[FITS[likelihood.__name__]])
+    options = f"--prior {prior.__name__} --guide {guide.__name__} --likelihood {likelihood.__name__} --elbo Trace_ELBO"
+    options += f" --data Arrays --data.path {tmp_path}/x.npy --latent 4 --hidden 8 --epochs 1 --out {tmp_path}/run"
+    assert train.main(options.split()) == 0
+    assert evaluate.main([f"{tmp_path}/run", "--samples", "50", "--shown", "2"]) == 0
+    found = json.loads((tmp_path / "run/summary.json").read_text())["test"]
+    assert np.isfinite(list(found.values())).all()
+    assert ("perplexity" in found) == (FITS[likelihood.__name__] == "counts")
+
+
+def test_perplexity_is_that_of_the_words_one_by_one():
+    """For words drawn independently with probabilities p, it is exp of their cross-entropy, whatever N."""
+    p = torch.tensor([0.5, 0.25, 0.125, 0.125], dtype=torch.float64)
+    counts = torch.distributions.Multinomial(30, p).sample((200,))
+    bag = torch.distributions.Multinomial(30, p).log_prob(counts)
+    none = torch.zeros(200, dtype=torch.float64)
+    expected = (-(counts * p.log()).sum() / counts.sum()).exp().item()
+    assert evaluate.perplexity(Evidence(bag, none, none, none), counts) == pytest.approx(expected, rel=1e-9)
+
+
+def test_posterior_means_are_estimated_where_they_are_not_known(tmp_path):
+    lab = Experiment(data=Digits(), latent=4, hidden=8, device="cpu", guide=Flow, elbo=Trace_ELBO())
+    x = lab.dataset.test[:50]
+    found = evaluate.posterior_means(lab, x)
+    draws = lab.guide.posterior(x).expand((20_000, 50)).sample()
+    assert ((found - draws.mean(0)) / (draws.std(0) / evaluate.MEAN_DRAWS**0.5)).abs().max() < 5
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -14,7 +15,7 @@ from pyro.infer.elbo import ELBOModule
 import train
 from data import MNIST, Dataset
 from training import RunFolder, checkpoint
-from training.experiment import CHOICES
+from training.catalogue import CHOICES
 
 
 def run(*arguments):
@@ -59,6 +60,17 @@ def test_a_run_leaves_what_its_folder_promises(small, tmp_path, capsys):
     assert yaml.safe_load((tmp_path / "run/config.yaml").read_text())["latent"] == 2
 
 
+def test_the_catalogue_is_printed(capsys):
+    with pytest.raises(SystemExit) as stopped:
+        run("--list")
+    assert stopped.value.code == 0
+    out = capsys.readouterr().out
+    for classes in CHOICES.values():
+        for cls in classes:
+            assert re.search(rf"^  {cls.__name__} +\S", out, re.MULTILINE), f"{cls.__name__} has its line"
+    assert re.search(r"^  LowRankNormal +Normal, StandardNormal$", out, re.MULTILINE)
+
+
 def test_training_lowers_the_loss(small, tmp_path):
     assert run(*small, "--epochs", 30, "--optimizer", "Adam", "--optimizer.lr", 0.02, "--out", tmp_path / "run") == 0
     rows = metrics(tmp_path / "run")
@@ -77,8 +89,8 @@ def test_the_reported_loss_is_the_mean_over_data_not_over_batches(small, tmp_pat
 
     monkeypatch.setattr(ELBOModule, "forward", spy)
     run(*small, "--epochs", 1, "--out", tmp_path / "run")
-    assert len(sums) == 3
-    assert metrics(tmp_path / "run")[0]["loss"] == pytest.approx(sum(sums) / 48, rel=1e-6)
+    assert len(sums) == 4, "the first is the look before the start"
+    assert metrics(tmp_path / "run")[0]["loss"] == pytest.approx(sum(sums[1:]) / 48, rel=1e-6)
 
 
 @pytest.mark.parametrize("kind", [signal.SIGINT, signal.SIGTERM])
@@ -133,7 +145,7 @@ def test_beta_warms_up_and_the_test_loss_stays_the_elbo(small, tmp_path):
 
 @pytest.mark.parametrize(
     ("option", "value"),
-    [(option, cls.__name__) for option, classes in CHOICES.items() for cls in classes if option != "data"],
+    [(option, cls.__name__) for option in ("network", "elbo") for cls in CHOICES[option]],
 )
 def test_every_name_trains(option, value, tmp_path):
     extra = ["--data", "Digits", "--latent", 2, "--hidden", 8, "--epochs", 2, "--out", tmp_path]
@@ -146,9 +158,13 @@ def test_every_name_trains(option, value, tmp_path):
     ("arguments", "message"),
     [
         (["--prior", "StandardNorml"], "did you mean StandardNormal?"),
+        (["--prior", "Mixture", "--prior.compnents", "3"], "did you mean components?"),
+        (["--prior", "StudentT", "--prior.df", "0"], "degrees of freedom are positive"),
+        (["--guide", "Mixture", "--latent", "1"], "Mixture needs two latents"),
+        (["--likelihood", "Multinomial"], "bags of words"),
         (["--elbo", "Trace_ELB"], "There are: Trace_ELBO, TraceMeanField_ELBO"),
         (["--elbo", "JitTrace_ELBO"], "there are: Trace_ELBO, TraceMeanField_ELBO"),
-        (["--guide.bond", "3"], "did you mean --guide.bound?"),
+        (["--guide.bond", "3"], "did you mean bound?"),
         (["--latnt", "3"], "did you mean --latent?"),
         (["--latent", "many"], "latent"),
         (["--epochs", "0"], "epochs"),

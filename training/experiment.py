@@ -7,16 +7,18 @@ from typing import Self
 import pyro
 import torch
 from jsonargparse import lazy_instance
+from pyro.distributions import constraints
 from pyro.infer import ELBO
 
-import data as data_sets
-import guide as guides
-import model as models
 from data import Data, Digits
-from guide import DiagonalNormal, Guide, Posterior
-from model import MLP, Bernoulli, Likelihood, Model, Network, Prior, StandardNormal
-from objective import ELBOS, TraceMeanField_ELBO, kl_routes
-from training import checkpoint
+from guide import Guide
+from guide.posteriors import DiagonalNormal, Posterior
+from model import MLP, Model, Network
+from model.likelihoods import Bernoulli, Likelihood
+from model.priors import Prior, StandardNormal
+from objective import TraceMeanField_ELBO, kl_routes
+from training import checkpoint, legality
+from training.catalogue import CHOICES, offered
 from training.options import Parser
 from training.run_folder import RunFolder
 
@@ -27,25 +29,10 @@ pyro.settings.set(module_local_params=True)
 _PROBE = 8
 
 
-def _offered(package: object, base: type) -> tuple[type, ...]:
-    classes = (getattr(package, name) for name in package.__all__)
-    return tuple(c for c in classes if isinstance(c, type) and issubclass(c, base) and c is not base)
-
-
-CHOICES = {
-    "data": _offered(data_sets, Data),
-    "prior": _offered(models, Prior),
-    "likelihood": _offered(models, Likelihood),
-    "guide": _offered(guides, Posterior),
-    "network": _offered(models, Network),
-    "elbo": ELBOS,
-}
-
-
 class ExperimentParser(Parser):
     """A command line with the options of an experiment."""
 
-    choices = CHOICES
+    choices = CHOICES | {"optimizer": offered(torch.optim, torch.optim.Optimizer)}
 
 
 class Experiment:
@@ -88,21 +75,26 @@ class Experiment:
             raise ValueError(f"beta = {beta}: the KL's weight is positive; to switch it off, take a small one, 1e-6")
         if latent < 1:
             raise ValueError(f"latent = {latent}: z has at least one dimension")
-        if type(elbo).__module__.startswith("pyro.") and type(elbo) not in ELBOS:
-            offered = ", ".join(cls.__name__ for cls in ELBOS)
-            raise ValueError(f"elbo = {type(elbo).__name__} is not offered here; there are: {offered}")
-        self.seed = seed
+        legality.check_objective(elbo)
+        self.seed, self.beta, self.elbo = seed, beta, elbo
         self.device = _device(device)
-        self.dataset = data.load(self.device)
+        splits = data.splits()
         pyro.set_rng_seed(seed)
-        family, shape = network(hidden), self.dataset.shape
-        self.model = Model(prior(latent), likelihood(latent, shape, family), beta=beta).to(self.device)
-        self.guide = Guide(guide(shape, latent, family), beta=beta).to(self.device)
-        self.elbo = elbo
+        family = network(hidden)
+        p_z = prior(latent)
+        p_x = likelihood(p_z.seen, splits.shape, family)
+        q_z = guide(splits.shape, latent, family)
+        self.dataset = data.load(splits, self.device, bits=p_x.support is constraints.boolean)
+        legality.check_support(p_x, self.dataset)
+        p_z.to(self.device).prepare(q_z.to(self.device), self.dataset.train)
+        p_x.to(self.device).prepare(torch.cat([self.dataset.train, self.dataset.test]))
+        legality.check_latents(p_z, q_z)
+        self.model = Model(p_z, p_x, beta=beta).to(self.device)
+        self.guide = Guide(q_z, beta=beta).to(self.device)
         self.objective = elbo(self.model, self.guide)
-        self.beta = beta
-        self._check_support()
-        self.kl = kl_routes(elbo, self.model, self.guide, self.dataset.batch(self._probe))
+        probe = self.dataset.batch(torch.arange(min(_PROBE, len(self.dataset.train)), device=self.device))
+        self.kl = kl_routes(elbo, self.model, self.guide, probe)
+        legality.check_runs(self.objective, probe)
 
     @classmethod
     def load(cls, folder: RunFolder, *, device: str = "auto") -> Self:
@@ -124,24 +116,6 @@ class Experiment:
         """Moves the KL's weight on both sides."""
         self.model.beta.fill_(beta)
         self.guide.beta.fill_(beta)
-
-    @property
-    def _probe(self) -> torch.Tensor:
-        return torch.arange(min(_PROBE, len(self.dataset.train)), device=self.device)
-
-    def _check_support(self) -> None:
-        """The data as they are trained on and tested must lie where the likelihood puts its mass."""
-        likelihood, name = self.model.likelihood, type(self.model.likelihood).__name__
-        for x in (self.dataset.test, self.dataset.train):
-            if self.dataset.binarize == "dynamic":
-                x = x.ceil()  # what a Bernoulli draw can give
-            inside = likelihood.support.check(x)
-            if not inside.all():
-                raise ValueError(
-                    f"the likelihood {name} is for data in {likelihood.support}, but the data hold"
-                    f" {x[~inside][0].item():.4g}: binarise them (--data.binarize dynamic), or choose a likelihood"
-                    " that fits (--likelihood)"
-                )
 
 
 def _device(name: str) -> torch.device:

@@ -25,6 +25,8 @@ class Parser(jsonargparse.ArgumentParser):
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         """Prints one message and leaves with 2."""
+        if not self.exit_on_error:  # a part's own parser: the one above knows the option's name
+            super().error(message, ex)
         self.exit(2, f"error: {self._explained(message)}\n")
 
     def _explained(self, message: str) -> str:
@@ -33,24 +35,18 @@ class Parser(jsonargparse.ArgumentParser):
         option = re.search(r'arser key "(\w+)', message)
         classes = {cls.__name__: cls for cls in self.choices.get(option[1], ())} if option else {}
         if not classes:
-            return message + self._nearest(message)
-        if refused := re.search(r"[Oo]ption '(\w+)' is not accepted.*class_path='[\w.]*?(\w+)'", message, re.DOTALL):
-            accepted = _keywords(classes[refused[2]]) if refused[2] in classes else []
-            return f"{refused[2]} takes no option {refused[1]}; {_named(refused[1], accepted)}"
+            return message
+        refused, owner = re.search(r"Option '(\w+)' is not", message), re.search(r"class_path\W+[\w.]*?(\w+)'", message)
+        if refused and owner and owner[1] in classes:
+            accepted = _keywords(classes[owner[1]])
+            return f"{owner[1]} takes no option {refused[1]}; {_named(refused[1], accepted)}"
         if refused := re.search(r"import path string: (\w+)$", message):
             return f"--{option[1]}: there is no {refused[1]}; {_named(refused[1], list(classes))}"
-        return f"{message}\n--{option[1]} takes one of: {', '.join(classes)}; see --{option[1]}.help NAME"
-
-    def _nearest(self, message: str) -> str:
-        """For a message that names a part's option but not the part: who has an option like it."""
-        refused = re.fullmatch(r"Option '(\w+)' is not accepted", message)
-        parts = {name: part for part, group in self.choices.items() for cls in group for name in _keywords(cls)}
-        near = difflib.get_close_matches(refused[1], parts, n=1) if refused else []
-        return f"; did you mean --{parts[near[0]]}.{near[0]}?" if near else ""
+        return f"{message}\nsee --{option[1]}.help NAME, NAME one of: {', '.join(classes)}"
 
 
 def _keywords(cls: type) -> list[str]:
-    return [name for name, p in inspect.signature(cls).parameters.items() if p.kind is p.KEYWORD_ONLY]
+    return [name for name, p in inspect.signature(cls).parameters.items() if p.default is not p.empty]
 
 
 def _named(given: str, names: list[str], prefix: str = "") -> str:

@@ -14,7 +14,7 @@ import yaml
 from training.checkpoint import FILE, CheckpointError, write_atomically
 
 # What a resumed run may change: how long, where and on what it runs, not what it computes.
-OF_ONE_CALL = frozenset({"resume", "overwrite", "config"})
+OF_ONE_CALL = frozenset({"resume", "overwrite", "config", "list"})
 FREE_ON_RESUME = OF_ONE_CALL | {"epochs", "device", "out"}
 
 

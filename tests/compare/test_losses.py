@@ -79,7 +79,7 @@ def test_a_run_is_compared_at_its_own_parameters(small, tmp_path, capsys):
     [
         (["losses", "nowhere"], 2, "holds no run"),
         (["losses", "--batch", "0"], 2, "batch"),
-        (["losses", "--prior", "Gauss"], 2, "There are: StandardNormal"),
+        (["losses", "--prior", "Gauss"], 2, "there is no Gauss; There are: "),
         (["loses"], 2, "losses"),
         ([], 2, "losses"),
     ],

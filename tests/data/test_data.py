@@ -1,7 +1,10 @@
 import hashlib
+import os
+from pathlib import Path
 
 import numpy as np
 import pytest
+import scipy.sparse
 import torch
 
 import data.images as images
@@ -9,8 +12,12 @@ from data import MNIST, Arrays, BinarizedMNIST, DataError, Digits, FashionMNIST
 from data.fetch import Remote, fetch
 
 
+def loaded(source, **options):
+    return source.load(source.splits(), **options)
+
+
 def test_digits_are_where_they_should_be():
-    grey = Digits(binarize="no").load()
+    grey = loaded(Digits(binarize="no"))
     assert grey.train.shape == (1437, 8, 8)
     assert grey.test.shape == (360, 8, 8)
     assert grey.train.min() == 0
@@ -20,7 +27,7 @@ def test_digits_are_where_they_should_be():
 
 
 def test_dynamic_draws_anew_and_with_the_right_mean():
-    grey, dynamic = Digits(binarize="no").load(), Digits(binarize="dynamic").load()
+    grey, dynamic = loaded(Digits(binarize="no")), loaded(Digits(binarize="dynamic"))
     index = torch.arange(200)
     draws = torch.stack([dynamic.batch(index) for _ in range(400)])
     assert set(draws.unique().tolist()) == {0.0, 1.0}
@@ -32,18 +39,79 @@ def test_dynamic_draws_anew_and_with_the_right_mean():
 
 
 def test_static_is_the_same_in_every_run():
-    one = Digits(binarize="static").load()
+    one = loaded(Digits(binarize="static"))
     torch.manual_seed(5)
-    two = Digits(binarize="static").load()
+    two = loaded(Digits(binarize="static"))
     assert torch.equal(one.train, two.train)
     assert torch.equal(one.test, two.test)
     assert torch.equal(one.batch(torch.arange(9)), one.batch(torch.arange(9)))
     assert set(one.train.unique().tolist()) == {0.0, 1.0}
 
 
+def test_auto_binarises_images_for_a_likelihood_of_bits_alone(tmp_path):
+    assert loaded(Digits(), bits=True).binarize == "dynamic"
+    assert loaded(Digits(), bits=False).binarize == "no"
+    np.save(tmp_path / "x.npy", np.full((10, 4), 0.5))
+    assert loaded(Arrays(tmp_path / "x.npy"), bits=True).binarize == "no", "a user's data are not touched unasked"
+
+
+def test_dequantised_grey_levels_fill_the_unit_interval_evenly():
+    source = Digits(dequantize=True)
+    grey, spread = loaded(Digits(binarize="no")), loaded(source)
+    index = torch.arange(500)
+    x = spread.batch(index)
+    assert torch.equal((x * 17).floor(), (grey.train[index] * 16).round())
+    assert not torch.equal(x, spread.batch(index)), "anew for every batch"
+    rest = (x * 17) % 1
+    assert abs(rest.mean() - 0.5) < 4 * (1 / 12 / rest.numel()) ** 0.5
+    assert torch.equal(spread.test, loaded(source).test)
+    assert spread.test.min() > 0
+    assert spread.test.max() < 1
+
+
+def csr(rows, prefix=""):
+    sparse = scipy.sparse.csr_array(rows)
+    return {f"{prefix}indptr": sparse.indptr, f"{prefix}indices": sparse.indices, f"{prefix}counts": sparse.data}
+
+
+def test_sparse_rows_come_back_as_they_were(tmp_path):
+    rng = np.random.default_rng(0)
+    train, test = rng.poisson(0.3, (30, 12)), rng.poisson(0.3, (7, 12))
+    train[:, -1] = 0
+    test[0, -1] = 3
+    np.savez(tmp_path / "two.npz", **csr(train, "train_"), **csr(test, "test_"), vocab=np.array(["word"] * 12))
+    found = loaded(Arrays(tmp_path / "two.npz", csr=True))
+    assert np.array_equal(found.train, train)
+    assert np.array_equal(found.test, test), "as wide as the widest split"
+    np.savez(tmp_path / "one.npz", **csr(train), shape=np.array([30, 12]))
+    assert loaded(Arrays(tmp_path / "one.npz", csr=True, holdout=0.2)).train.shape == (24, 12)
+    scipy.sparse.save_npz(tmp_path / "scipy.npz", scipy.sparse.csr_matrix(train))
+    assert loaded(Arrays(tmp_path / "scipy.npz", csr=True, holdout=0.2)).test.shape == (6, 12)
+
+
+def test_broken_sparse_rows_say_so(tmp_path):
+    np.savez(tmp_path / "x.npz", train=np.zeros((5, 2)))
+    with pytest.raises(DataError, match="no sparse rows"):
+        loaded(Arrays(tmp_path / "x.npz", csr=True))
+    np.savez(tmp_path / "x.npz", indptr=np.array([0, 2]), indices=np.array([1]), counts=np.array([1]))
+    with pytest.raises(DataError, match="do not fit"):
+        loaded(Arrays(tmp_path / "x.npz", csr=True))
+
+
+@pytest.mark.data
+def test_the_newsgroups_and_the_cells_load():
+    folder = Path(os.environ["ELBOLAB_DATA"]) / "counts"
+    words = loaded(Arrays(folder / "20ng_bow.npz", csr=True))
+    assert words.train.shape == (11214, 3072)
+    assert words.test.shape == (7531, 3072)
+    cells = loaded(Arrays(folder / "pbmc_10k_protein_v3.npz", csr=True))
+    assert cells.train.shape == (180, 16727)
+    assert words.train.sum() > len(words.train)
+
+
 def test_arrays_from_npy_are_split(tmp_path):
     np.save(tmp_path / "x.npy", np.arange(200, dtype=np.uint8).reshape(50, 4))
-    found = Arrays(tmp_path / "x.npy", holdout=0.2, scale=255).load()
+    found = loaded(Arrays(tmp_path / "x.npy", holdout=0.2, scale=255))
     assert found.train.shape == (40, 4)
     assert found.test.shape == (10, 4)
     rows = torch.cat([found.train, found.test]).mul(255).round()
@@ -52,7 +120,7 @@ def test_arrays_from_npy_are_split(tmp_path):
 
 def test_arrays_from_npz_keep_their_split_and_labels(tmp_path):
     np.savez(tmp_path / "x.npz", train=np.zeros((5, 2)), test=np.ones((3, 2)), test_labels=np.arange(3))
-    found = Arrays(tmp_path / "x.npz").load()
+    found = loaded(Arrays(tmp_path / "x.npz"))
     assert found.test.tolist() == [[1, 1]] * 3
     assert found.test_labels.tolist() == [0, 1, 2]
 
@@ -66,26 +134,27 @@ def test_arrays_from_npz_keep_their_split_and_labels(tmp_path):
         ({"train": np.full((5, 2), np.nan)}, "not finite"),
         ({"train": np.zeros((5, 2)), "test": np.zeros((5, 3))}, "beside"),
         ({"train": np.array([[{}] * 2] * 5)}, "cannot read"),
+        ({"train": np.zeros((5, 2)), "train_labels": np.zeros(4)}, "differ in length"),
     ],
 )
 def test_arrays_that_cannot_be_used_say_why(tmp_path, arrays, message):
     np.savez(tmp_path / "x.npz", **arrays)
     with pytest.raises(DataError, match=message):
-        Arrays(tmp_path / "x.npz").load()
+        loaded(Arrays(tmp_path / "x.npz"))
 
 
 def test_a_missing_or_broken_file_says_so(tmp_path):
     with pytest.raises(DataError, match="cannot read"):
-        Arrays(tmp_path / "nothing.npy").load()
+        loaded(Arrays(tmp_path / "nothing.npy"))
     (tmp_path / "x.npz").write_bytes(b"PK\x03\x04 half a file")
     with pytest.raises(DataError, match="cannot read"):
-        Arrays(tmp_path / "x.npz").load()
+        loaded(Arrays(tmp_path / "x.npz"))
 
 
 def test_binarising_counts_is_refused(tmp_path):
     np.save(tmp_path / "x.npy", np.arange(20.0).reshape(10, 2))
     with pytest.raises(ValueError, match=r"from 0 to 19.*binarize no"):
-        Arrays(tmp_path / "x.npy", binarize="dynamic").load()
+        loaded(Arrays(tmp_path / "x.npy", binarize="dynamic"))
 
 
 @pytest.fixture
@@ -128,20 +197,20 @@ def test_binarized_mnist_is_packed_from_the_published_text(cache, tmp_path, monk
     monkeypatch.setattr(BinarizedMNIST, "published", published)
     monkeypatch.setattr(BinarizedMNIST, "packed", {part: packed[part] for part in ("train", "test")})
     monkeypatch.setattr(BinarizedMNIST, "mirror", tmp_path.as_uri() + "/")
-    found = BinarizedMNIST().load()
+    found = loaded(BinarizedMNIST())
     assert np.array_equal(found.train.numpy().reshape(6, 784), bits["train"])
     assert np.array_equal(found.test.numpy().reshape(6, 784), bits["test"])
     folder = cache / "binarized_mnist"
     assert [p.name for p in folder.iterdir()] == ["binarized_mnist.npz"]
     np.savez(folder / "binarized_mnist.npz", **{part: np.zeros((6, 98), np.uint8) for part in bits})
     with pytest.raises(DataError, match="corrupt"):
-        BinarizedMNIST().load()
+        loaded(BinarizedMNIST())
 
 
 @pytest.mark.data
 @pytest.mark.parametrize("source", [MNIST, FashionMNIST])
 def test_idx_files_hold_what_is_published(source):
-    found = source(binarize="no").load()
+    found = loaded(source(binarize="no"))
     assert found.train.shape == (60000, 28, 28)
     assert found.test.shape == (10000, 28, 28)
     assert np.bincount(found.test_labels).sum() == 10000

@@ -5,7 +5,9 @@ import pytest
 import torch
 from pyro import poutine
 
-from model import Bernoulli, Model, StandardNormal
+from model import Model
+from model.likelihoods import Bernoulli
+from model.priors import StandardNormal
 
 
 @pytest.fixture

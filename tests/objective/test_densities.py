@@ -4,8 +4,11 @@ import pytest
 import torch
 from pyro.infer import Trace_ELBO, TraceMeanField_ELBO
 
-from guide import DiagonalNormal, Guide
-from model import Bernoulli, Model, StandardNormal
+from guide import Guide
+from guide.posteriors import DiagonalNormal
+from model import Model
+from model.likelihoods import Bernoulli
+from model.priors import StandardNormal
 from objective import densities, evidence, kl_routes
 
 WEIGHT, NOISE = torch.tensor([1.5, -0.5, 2.0], dtype=torch.float64), 0.7

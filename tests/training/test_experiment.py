@@ -1,12 +1,17 @@
 import numpy as np
+import pyro
 import pytest
 import torch
 from pyro.infer import JitTrace_ELBO, Trace_ELBO, TraceMeanField_ELBO
 
 from data import Arrays, Digits
-from model import Bernoulli
+from model.likelihoods import Bernoulli
+from objective import analytic_kl
 from training import Experiment
-from training.experiment import CHOICES
+from training.catalogue import CHOICES, table
+
+IMAGES = ["Bernoulli", "Beta", "Binomial", "ContinuousBernoulli", "HeteroscedasticNormal", "Laplace", "Normal"]
+IMAGE_LIKELIHOODS = [c for c in CHOICES["likelihood"] if c.__name__ in IMAGES]
 
 
 def experiment(**options):
@@ -14,7 +19,9 @@ def experiment(**options):
 
 
 def test_bernoulli_refuses_grey_levels_and_says_what_to_do():
-    with pytest.raises(ValueError, match=r"Bernoulli is for data in .*binarise them \(--data.binarize dynamic\)"):
+    with pytest.raises(
+        ValueError, match=r"Bernoulli is for data in \{0, 1\}.*binarise them \(--data.binarize dynamic\)"
+    ):
         experiment(data=Digits(binarize="no"))
 
 
@@ -22,7 +29,7 @@ def test_one_grey_pixel_in_the_test_set_is_enough(tmp_path):
     test = np.zeros((20, 4))
     test[-1, -1] = 0.5
     np.savez(tmp_path / "x.npz", train=np.zeros((20, 4)), test=test)
-    with pytest.raises(ValueError, match=r"the data hold 0\.5"):
+    with pytest.raises(ValueError, match=r"these hold 0\.5"):
         experiment(data=Arrays(tmp_path / "x.npz"))
 
 
@@ -67,3 +74,82 @@ def test_the_route_of_the_kl_is_known():
 def test_every_option_that_takes_a_class_offers_some():
     assert all(CHOICES.values())
     assert Bernoulli in CHOICES["likelihood"]
+
+
+REPARAMETERISED = [c for c in CHOICES["guide"] if c.__name__ not in ("Bernoulli", "OneHot")]
+PAIRS = [
+    (prior, guide)
+    for guide in REPARAMETERISED
+    for prior in CHOICES["prior"]
+    if prior.support is guide.support and (guide.scores_any or prior.__name__ != "VampPrior")
+]
+
+
+def replicates(lab, elbo, beta, x, count=60):
+    """Losses of an objective, each the mean of 64 particles, in nats per datum."""
+    lab.set_beta(beta)
+    objective = elbo(num_particles=64, vectorize_particles=True, max_plate_nesting=1)
+    with torch.no_grad():
+        draws = [objective.differentiable_loss(lab.model, lab.guide, x).item() / len(x) for _ in range(count)]
+    return np.mean(draws), np.std(draws, ddof=1) / count**0.5
+
+
+@pytest.mark.parametrize(("prior", "guide"), PAIRS, ids=lambda cls: cls.__name__)
+def test_both_elbos_agree_in_expectation_for_every_pair(prior, guide):
+    lab = experiment(
+        prior=prior,
+        guide=guide,
+        latent=4,
+        elbo=TraceMeanField_ELBO(),
+    )
+    x = lab.dataset.batch(torch.arange(4))
+    pyro.enable_validation(False)
+    means, errors = zip(*(replicates(lab, elbo, 1.0, x) for elbo in (Trace_ELBO, TraceMeanField_ELBO)), strict=True)
+    error = np.hypot(*errors)
+    assert abs(means[0] - means[1]) < 4 * error + 1e-4
+    if lab.kl == {"z": "analytic"}:  # otherwise both sample the same thing
+        assert error < 0.2, "a difference of a nat would be seen"
+
+
+@pytest.mark.parametrize("beta", [0.5, 1.0, 4.0])
+def test_both_elbos_agree_on_the_beta_elbo(beta):
+    """-E log p(x|z) + beta KL: the expected value from the parts, and from both objectives."""
+    lab = experiment(latent=4, elbo=TraceMeanField_ELBO())
+    x = lab.dataset.batch(torch.arange(4))
+    with torch.no_grad():  # a KL that is not small
+        lab.guide.posterior.encoder[-1][-1].bias.add_(1.0)
+    pyro.enable_validation(False)
+    q, p = lab.guide.posterior(x), lab.model.prior()
+    divergence = analytic_kl(q, p.expand(q.batch_shape)).mean().item()
+    with torch.no_grad():
+        distortion = -lab.model.decode(q.sample((4000,))).log_prob(x).mean().item()
+    assert divergence > 2
+    for elbo in (Trace_ELBO, TraceMeanField_ELBO):
+        mean, error = replicates(lab, elbo, beta, x)
+        assert abs(mean - distortion - beta * divergence) < 4 * error + 0.15, "without beta it is off by a nat or more"
+
+
+@pytest.mark.parametrize(
+    "option",
+    [{"prior": prior, "guide": guide} for prior, guide in PAIRS[::5]]
+    + [{"likelihood": c, "data": Digits(dequantize=c.__name__ == "Beta")} for c in IMAGE_LIKELIHOODS],
+    ids=lambda option: "-".join(getattr(v, "__name__", type(v).__name__) for v in option.values()),
+)
+def test_one_step_lowers_the_loss(option):
+    lab = experiment(latent=4, **option)
+    x = lab.dataset.batch(torch.arange(32))
+
+    def loss():
+        torch.manual_seed(0)
+        return lab.objective(x) / len(x)
+
+    before = loss()
+    before.backward()
+    steps = torch.optim.SGD(lab.objective.parameters(), lr=1e-5)
+    steps.step()
+    assert loss() < before
+
+
+def test_the_catalogue_tells_of_every_class():
+    text = table()
+    assert all(cls.__name__ in text for classes in CHOICES.values() for cls in classes)

@@ -1,0 +1,71 @@
+"""What can be chosen by name, and the table that `--list` prints."""
+
+import inspect
+from types import ModuleType
+
+import torch
+
+import data
+import model
+from data import Data
+from guide import posteriors
+from guide.posteriors import Posterior
+from model import MLP, Network, likelihoods, priors
+from model.likelihoods import Likelihood
+from model.priors import Prior
+from objective import ELBOS, analytic_kl
+
+
+def offered(package: ModuleType, base: type) -> tuple[type, ...]:
+    """The classes that a package names in its `__all__`, without their contract."""
+    classes = (getattr(package, name) for name in package.__all__)
+    return tuple(c for c in classes if isinstance(c, type) and issubclass(c, base) and c is not base)
+
+
+CHOICES: dict[str, tuple[type, ...]] = {
+    "data": offered(data, Data),
+    "prior": offered(priors, Prior),
+    "likelihood": offered(likelihoods, Likelihood),
+    "guide": offered(posteriors, Posterior),
+    "network": offered(model, Network),
+    "elbo": tuple(ELBOS),
+}
+
+
+def first_line(cls: type) -> str:
+    """What a class says of itself in one line."""
+    return ELBOS.get(cls) or (inspect.getdoc(cls) or "").strip().splitlines()[0]
+
+
+def example(cls: type, latent: int = 2) -> torch.distributions.Distribution:
+    """The distribution of a freshly built prior or posterior, on data of two pixels."""
+    if issubclass(cls, Posterior):
+        return cls((2,), latent, MLP(4))(torch.zeros(3, 2))
+    prior = cls(latent)
+    prior.prepare(posteriors.DiagonalNormal((2,), latent, MLP(4)), torch.zeros(3, 2))
+    return prior()
+
+
+def analytic_pairs() -> dict[str, list[str]]:
+    """For every guide, the priors to which its KL has a closed form."""
+
+    def analytic(guide: type, prior: type) -> bool:
+        q = example(guide)
+        return prior.support is guide.support and analytic_kl(q, example(prior).expand(q.batch_shape)) is not None
+
+    with torch.random.fork_rng(devices=[]), torch.no_grad():
+        return {
+            guide.__name__: [prior.__name__ for prior in CHOICES["prior"] if analytic(guide, prior)]
+            for guide in CHOICES["guide"]
+        }
+
+
+def table() -> str:
+    """Every class that an option takes, one line each, and the pairs with an analytic KL."""
+    lines = []
+    for option, classes in CHOICES.items():
+        lines += ["", f"--{option}"]
+        lines += [f"  {cls.__name__:<30}{first_line(cls)}" for cls in classes]
+    lines += ["", "KL(guide || prior) in closed form, for TraceMeanField_ELBO; sampled for every other pair"]
+    lines += [f"  {guide:<30}{', '.join(found) or '-'}" for guide, found in analytic_pairs().items()]
+    return "\n".join(lines[1:])

@@ -1,0 +1,81 @@
+"""What must hold before a first step: nothing starts that would silently optimise something else."""
+
+import torch
+from pyro.distributions import constraints
+from pyro.infer import ELBO
+from torch import Tensor
+
+from data import Dataset
+from guide.posteriors import Posterior
+from model.distributions import open_unit_interval
+from model.likelihoods import Likelihood
+from model.priors import Prior
+from objective import ELBOS
+from training.catalogue import CHOICES
+
+
+def _names(classes: list[type]) -> str:
+    return ", ".join(cls.__name__ for cls in classes) or "none"
+
+
+def check_objective(elbo: ELBO) -> None:
+    """Pyro has more ELBO classes than do what they say on these programs; those that do are offered."""
+    if type(elbo).__module__.startswith("pyro.") and type(elbo) not in ELBOS:
+        raise ValueError(f"elbo = {type(elbo).__name__} is not offered here; there are: {_names(list(ELBOS))}")
+
+
+def check_latents(prior: Prior, posterior: Posterior) -> None:
+    """Guide and prior put their mass in the same place, or the KL is infinite or a density meets a probability."""
+    if prior.support is posterior.support:
+        return
+    priors = [cls for cls in CHOICES["prior"] if cls.support is posterior.support]
+    guides = [cls for cls in CHOICES["guide"] if cls.support is prior.support]
+    raise ValueError(
+        f"the guide {type(posterior).__name__} draws z from {_set(posterior.support)}, the prior"
+        f" {type(prior).__name__} lives on {_set(prior.support)}. Priors for this guide: {_names(priors)}."
+        f" Guides for this prior: {_names(guides)}"
+    )
+
+
+def check_support(likelihood: Likelihood, dataset: Dataset) -> None:
+    """Every value that is trained or tested on must lie where the likelihood puts its mass."""
+    seen = [dataset.test] if dataset.dequantize else [dataset.test, dataset.train]
+    if dataset.binarize == "dynamic":
+        seen[1] = (dataset.train > 0).to(dataset.train)  # what a Bernoulli draw can give
+    outside = [x[~likelihood.support.check(x)].flatten() for x in seen]
+    if not any(len(values) for values in outside):
+        return
+    ways = []
+    takes_bits = likelihood.support.check(torch.tensor([0.0, 1.0])).all()
+    if takes_bits and dataset.binarize == "no" and all(x.min() >= 0 and x.max() <= 1 for x in seen):
+        ways.append("binarise them (--data.binarize dynamic)")
+    if likelihood.support is open_unit_interval and dataset.levels:
+        ways.append("dequantise them (--data.dequantize true)")
+    fitting = [cls for cls in CHOICES["likelihood"] if all(cls.support.check(x).all() for x in seen)]
+    if fitting:
+        ways.append(f"choose --likelihood {_names(fitting)}")
+    raise ValueError(
+        f"the likelihood {type(likelihood).__name__} is for data in {_set(likelihood.support)}, but these hold"
+        f" {torch.cat(outside)[0].item():.4g}: {', or '.join(ways) or 'no likelihood here fits them'}"
+    )
+
+
+def _set(support: constraints.Constraint) -> str:
+    known = {
+        constraints.boolean: "{0, 1}",
+        constraints.real_vector: "the real vectors",
+        constraints.one_hot: "the one-hot vectors",
+        constraints.unit_interval: "[0, 1]",
+        constraints.simplex: "the simplex",
+        constraints.nonnegative_integer: "{0, 1, 2, ...}",
+    }
+    return known.get(support) or known.get(getattr(support, "base_constraint", None), str(support))
+
+
+def check_runs(objective: torch.nn.Module, x: Tensor) -> None:
+    """One validated run of both programs: a shape that does not fit is said here, in Pyro's words, not at step 1."""
+    try:
+        with torch.no_grad():
+            objective(x)
+    except (RuntimeError, IndexError, NotImplementedError, AssertionError) as error:
+        raise ValueError(f"model and guide do not run together on these data: {error}") from error
