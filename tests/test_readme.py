@@ -9,6 +9,7 @@ import pytest
 import evaluate
 import train
 from compare.__main__ import main as compare
+from training.catalogue import CHOICES
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
@@ -29,7 +30,10 @@ def in_little(arguments, tmp_path):
     return little
 
 
-@pytest.mark.parametrize("command", [c for c in COMMANDS if c.startswith("python train.py") and "--resume" not in c])
+TRAINING = [c for c in COMMANDS if c.startswith("python train.py") and not re.search("--resume|--list", c)]
+
+
+@pytest.mark.parametrize("command", TRAINING)
 def test_training_commands(command, tmp_path):
     arguments = in_little(shlex.split(command)[2:], tmp_path)
     assert train.main([*arguments, "--data", "Digits", "--epochs", "1", "--out", str(tmp_path / "run")]) == 0
@@ -51,6 +55,12 @@ def test_resuming_and_judging_commands(tmp_path):
 def test_every_command_is_one_that_is_tested_or_the_tests_themselves():
     known = ("python train.py", "python evaluate.py", "make train", "make test", "python -m pytest")
     assert all(command.startswith(known) for command in COMMANDS)
+
+
+def test_the_names_are_those_that_exist():
+    for option, names in re.findall(r"^\| `--(\w+)` \| ([^|]+) \|$", README, re.MULTILINE):
+        listed = re.sub(r"\(.*?\)", "", names).replace(",", " ").split()
+        assert sorted(listed) == sorted(cls.__name__ for cls in CHOICES[option])
 
 
 def test_the_make_targets_exist_and_do_what_is_said():
