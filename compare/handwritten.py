@@ -32,3 +32,24 @@ def sampled_kl(z: Tensor, m: Tensor, s: Tensor) -> Tensor:
     log_q = -0.5 * (math.log(2 * math.pi) + s + (z - m).pow(2) / s.exp()).sum(-1)
     log_p = -0.5 * (math.log(2 * math.pi) + z.pow(2)).sum(-1)
     return log_q - log_p
+
+
+def gaussian_cross_entropy(m: Tensor, s: Tensor) -> Tensor:
+    """-E_q[log p(z)] = 1/2 sum_j (log 2 pi + m_j^2 + exp(s_j)): the prior's part of the KL."""
+    return 0.5 * (math.log(2 * math.pi) + m.pow(2) + s.exp()).sum(-1)
+
+
+def entropy(s: Tensor) -> Tensor:
+    """-E_q[log q(z|x)] = 1/2 sum_j (1 + log 2 pi + s_j): the entropy in the KL."""
+    return 0.5 * (1 + math.log(2 * math.pi) + s).sum(-1)
+
+
+def kl_of_log_deviation(m: Tensor, t: Tensor) -> Tensor:
+    """The KL written for a head t = log sigma: 1/2 sum_j (m_j^2 + exp(2 t_j) - 1) - t_j."""
+    return (0.5 * (m.pow(2) + (2 * t).exp() - 1) - t).sum(-1)
+
+
+def kl_of_softplus(m: Tensor, h: Tensor) -> Tensor:
+    """The KL written for a head h with sigma = softplus(h): 1/2 sum_j (m_j^2 + sigma_j^2 - 1) - log sigma_j."""
+    sigma = F.softplus(h)
+    return (0.5 * (m.pow(2) + sigma.pow(2) - 1) - sigma.log()).sum(-1)
