@@ -1,0 +1,193 @@
+"""Which ELBO is this loss, if any? It is probed with numbers, and identified by its gradients; nobody reads its source."""
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from compare import capacity, divergence, reconstruction, sampled, sampler
+from compare import roles as naming
+from compare.conclusion import conclude, refused
+from compare.divergence import Divergence
+from compare.probing import Loss, NoTensor, Setting, draw, settings, undisturbed
+from compare.roles import Roles
+from compare.verdict import KINDS, Verdict
+
+# Names under which nobody is surprised to find a head.
+_USUAL = {
+    "logvar": r".*(log_?_?var|log_?sigma_?(2|sq)|lnvar|_lv).*|lv",
+    "logstd": r".*log_?_?(std|sigma|sd|scale)",
+    "std": r"(?!.*log).*(std|sigma|sd|scale).*",
+    "var": r"(?!.*log).*var.*",
+}
+TOTALS = ("loss", "total_loss", "total", "objective")
+
+
+def audit(
+    loss: Callable[..., Any],
+    roles: Sequence[Any] | None = None,
+    reparameterize: Callable[..., Tensor] | None = None,
+    output: Any = None,
+    **kwargs: Any,
+) -> Verdict:
+    """Says which ELBO a loss is, in nats: loss = scale (-log p(x|z) + beta KL(q(z|x) || N(0, 1))) + offset.
+
+    Args:
+        loss: any function of tensors, shapes (batch, ...), that returns a scalar, one value per datum, parts of a
+            sum, a total and its parts, or a dictionary with `loss`.
+        roles: one per positional argument: x, logits, probs or mean (the decoder's output), mu, logvar, logstd, std or
+            var, z, eps; anything else is passed through. Without roles, the names and the behaviour decide.
+        reparameterize: the function that draws z from (mu, s), to be checked against the KL.
+        output: an index or a key of what the loss returns, or a function of it.
+        kwargs: passed to the loss.
+
+    Raises:
+        ValueError: the roles are incomplete or cannot be told; the loss returns no tensor; reparameterize raises.
+    """
+    with undisturbed():
+        options = [naming.given(roles)] if roles is not None else naming.candidates(loss, kwargs)
+        verdicts = []
+        for option in options:
+            verdicts.append(_audited(loss, option, reparameterize, output, kwargs))
+            if verdicts[-1].is_elbo:
+                break
+    # Names that leave a choice: the reading under which the loss makes most sense.
+    return min(verdicts, key=lambda verdict: list(KINDS).index(verdict.kind))
+
+
+def _audited(
+    function: Callable[..., Any],
+    roles: Roles,
+    reparameterize: Callable[..., Tensor] | None,
+    output: Any,
+    kwargs: dict[str, Any],
+) -> Verdict:
+    loss = Loss(function, roles.positional, dict(roles.named) | kwargs, output)
+    try:
+        setting = opened(loss, roles)
+    except Unprobeable as error:
+        return Verdict(kind="raises", notes=(str(error),))
+    if faulty := _mismatched(loss, setting):
+        return refused("gradient_mismatch", faulty)
+    first = reconstruction.identify(loss, setting, roles.output)
+    if tangled := _tangled(loss, setting):
+        return refused("not_elbo", *first.notes, tangled)
+    second = _second(loss, setting, roles)
+    wrong = ""
+    if reparameterize and second.head:
+        wrong = sampler.check(reparameterize, second.head)
+    bent = None
+    if second.head and second.form == "analytic" and not second.fault:
+        bent = capacity.find(loss, setting, second.head)
+    return conclude(loss, setting, first, second, wrong_sampler=wrong, capacity=bent)
+
+
+class Unprobeable(ValueError):
+    """The loss raises, or is not finite, whatever it is given."""
+
+
+def opened(loss: Loss, roles: Roles) -> Setting:
+    """The first shapes and values that the loss takes, and the total in what it returns.
+
+    Raises:
+        Unprobeable: there are none.
+    """
+    first = ""
+    for setting in settings("real" if roles.output == "logits" else "unit"):
+        point = draw(setting, 1)
+        try:
+            loss.chosen = None
+            loss.chosen = _total_of(loss, setting)
+            if torch.isfinite(loss.total(point)):
+                loss.gradients(point)
+                return setting
+            first = first or "it is not finite"
+        except NoTensor:
+            raise
+        except Exception as error:
+            first = first or f"{type(error).__name__}: {' '.join(str(error).split())}"
+    raise Unprobeable(first)
+
+
+def _total_of(loss: Loss, setting: Setting) -> tuple[Any, ...]:
+    """The keys that make up the loss: the part that depends on both halves, or else all parts."""
+    point, other = draw(setting, 1), draw(setting, 2)
+    parts = loss.parts(point)
+    named = [key for key in TOTALS if key in parts]
+    if named or len(parts) == 1:
+        return tuple(named[:1] or parts)
+    halves = [{"output": other["output"]}, {slot: other[slot] for slot in ("mu", "head", "z", "eps")}]
+    moved = [loss.parts(point | half) for half in halves]
+    depends = {key: [not torch.equal(parts[key], m[key]) for m in moved] for key in parts}
+    totals = [key for key, which in depends.items() if all(which)]
+    return tuple(totals[:1] or [key for key, which in depends.items() if any(which)] or parts)
+
+
+def _mismatched(loss: Loss, setting: Setting) -> str:
+    """Autograd against finite differences along random directions."""
+    generator = torch.Generator().manual_seed(0)
+    sharp = setting.dtype == torch.float64
+    apart = {}
+    for seed, size in ((1, 1.0), (2, 30.0)):
+        point = draw(setting, seed, size=size)
+        found, level = loss.gradients(point), loss.total(point).abs().item()
+        for slot, gradient in found.items():
+            direction = torch.randn(gradient.shape, generator=generator, dtype=torch.float64).to(gradient.dtype)
+            by_hand, by_autograd = loss.slope(point, slot, direction).item(), (gradient * direction).sum().item()
+            room = (1e-4 if sharp else 0.05) * max(abs(by_hand), abs(by_autograd)) + (1e-8 if sharp else 1e-4) * level
+            if not abs(by_hand - by_autograd) <= room:
+                apart[slot] = (by_autograd, by_hand, not gradient.any())
+    if apart and "z" in loss.slots and set(apart) <= {"mu", "head"} and all(dead for *_, dead in apart.values()):
+        # log q with its parameters held fixed: a path derivative, if it is otherwise a sampled KL.
+        trial = replace(loss, numeric=True)
+        if not sampled.at_given_z(trial, setting).fault:
+            loss.numeric = True
+            return ""
+    return "; ".join(
+        f"in {slot}, autograd says {a:.4g} and finite differences {b:.4g}" for slot, (a, b, _) in apart.items()
+    )
+
+
+def _tangled(loss: Loss, setting: Setting) -> str:
+    """A sum of two terms has a reconstruction gradient that the encoder does not change, and the other way round."""
+    point, other = draw(setting, 1), draw(setting, 2)
+    encoder = {slot: other[slot] for slot in ("mu", "head", "z", "eps")}
+    for slot, moved in (("output", encoder), ("mu", {"output": other["output"]}), ("z", {"output": other["output"]})):
+        if slot not in loss.slots:
+            continue
+        before, after = (loss.gradients(p)[slot] for p in (point, point | moved))
+        if (before - after).abs().max() > setting.tolerance * before.abs().max():
+            return "the two halves are entangled: each one's gradient depends on the other, as in importance weights"
+    return ""
+
+
+def _second(loss: Loss, setting: Setting, roles: Roles) -> Divergence:
+    """The KL, in the form that it has here."""
+    if not {"mu", "head"} <= set(loss.slots):
+        return Divergence(fault="not_elbo", notes=("there is no KL: it takes a mean and a second head",))
+    point = draw(setting, 1)
+    found, again = loss.gradients(point), loss.gradients(point, seed=1)
+    if not torch.equal(found["output"], again["output"]):
+        return Divergence(fault="not_elbo", notes=("the reconstruction is random: noise is added to it",))
+    if "z" in found and found["z"].any():
+        second = sampled.at_given_z(loss, setting)
+    elif not torch.equal(found["mu"], again["mu"]) or ("eps" in found and found["eps"].any()):
+        second = sampled.at_drawn_z(loss, setting)
+    else:
+        second = divergence.identify(loss, setting)
+    return _named(second, roles)
+
+
+def _named(second: Divergence, roles: Roles) -> Divergence:
+    """Is the head what it is said to be? A statement counts; a parameter's name is only remarked on."""
+    if second.head and roles.head not in ("head", second.head) and not second.fault:
+        note = f"the second head is said to be a {roles.head}, and the KL charges it as a {second.head}"
+        return replace(second, fault="wrong_kl", notes=(*second.notes, note))
+    if second.head and roles.head_name:
+        note = f"`{roles.head_name}` is charged as a {second.head}: the encoder has to mean that by it"
+        lies = not re.fullmatch(_USUAL.get(second.head, "softplus.*"), roles.head_name.lower())
+        return replace(second, notes=(*second.notes, note)) if lies else second
+    return second
