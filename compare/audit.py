@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from itertools import product
 from typing import Any
 
 import torch
@@ -50,12 +51,17 @@ def audit(
     with undisturbed():
         options = [naming.given(roles)] if roles is not None else naming.candidates(loss, kwargs)
         verdicts = []
-        for option in options:
-            verdicts.append(_audited(loss, option, reparameterize, output, kwargs))
-            if verdicts[-1].is_elbo:
+        # Where names leave a choice, a wrong one raises for every shape: only the ordinary ones are tried at first.
+        for tries, option in product((40, 400) if len(options) > 1 else (400,), options):
+            verdicts.append(_audited(loss, option, reparameterize, output, kwargs, tries))
+            if verdicts[-1].is_elbo or (tries, option) == (40, options[-1]) and not _all_raise(verdicts):
                 break
-    # Names that leave a choice: the reading under which the loss makes most sense.
+    # The reading under which the loss makes most sense.
     return min(verdicts, key=lambda verdict: list(KINDS).index(verdict.kind))
+
+
+def _all_raise(verdicts: Sequence[Verdict]) -> bool:
+    return all(verdict.kind == "raises" for verdict in verdicts)
 
 
 def _audited(
@@ -64,15 +70,18 @@ def _audited(
     reparameterize: Callable[..., Tensor] | None,
     output: Any,
     kwargs: dict[str, Any],
+    tries: int,
 ) -> Verdict:
     loss = Loss(function, roles.positional, dict(roles.named) | kwargs, output)
     try:
-        setting = opened(loss, roles)
+        setting = opened(loss, roles, tries)
     except Unprobeable as error:
         return Verdict(kind="raises", notes=(str(error),))
     if faulty := _mismatched(loss, setting):
         return refused("gradient_mismatch", faulty)
     first = reconstruction.identify(loss, setting, roles.output)
+    if first.family is None:
+        first, setting = _of_classes(loss, roles) or (first, setting)
     if tangled := _tangled(loss, setting):
         return refused("not_elbo", *first.notes, tangled)
     second = _second(loss, setting, roles)
@@ -89,27 +98,64 @@ class Unprobeable(ValueError):
     """The loss raises, or is not finite, whatever it is given."""
 
 
-def opened(loss: Loss, roles: Roles) -> Setting:
+def _of_classes(loss: Loss, roles: Roles) -> tuple[reconstruction.Reconstruction, Setting] | None:
+    """A cross-entropy over classes also takes probabilities of the same shape, and makes something else of them."""
+    trial = replace(loss)
+    try:
+        setting = opened(trial, roles, 60, classes=True)
+        first = reconstruction.identify(trial, setting, roles.output)
+    except (Unprobeable, RuntimeError):
+        return None
+    if first.family is None:
+        return None
+    loss.chosen = trial.chosen
+    return first, setting
+
+
+# No other shape heals these.
+HOPELESS = (NameError, ImportError, AttributeError, TypeError)
+
+
+def opened(loss: Loss, roles: Roles, tries: int, *, classes: bool = False) -> Setting:
     """The first shapes and values that the loss takes, and the total in what it returns.
 
     Raises:
         Unprobeable: there are none.
     """
     first = ""
-    for setting in settings("real" if roles.output == "logits" else "unit"):
+    uneven = None
+    for setting in settings("real" if roles.output == "logits" else "unit", tries, classes=classes):
         point = draw(setting, 1)
         try:
             loss.chosen = None
             loss.chosen = _total_of(loss, setting)
             if torch.isfinite(loss.total(point)):
                 loss.gradients(point)
-                return setting
+                if not setting.datum[1:] or setting.wired or _even(loss, setting):
+                    return setting
+                uneven = uneven or setting
             first = first or "it is not finite"
         except NoTensor:
             raise
         except Exception as error:
             first = first or f"{type(error).__name__}: {' '.join(str(error).split())}"
+            if isinstance(error, HOPELESS):
+                break
+    if uneven:
+        return uneven
     raise Unprobeable(first)
+
+
+def _even(loss: Loss, setting: Setting) -> bool:
+    """Is each axis of an image reduced alike? A mean over the width and a sum over the height is a layout misread."""
+    levels = []
+    for axis, size in enumerate(setting.datum):
+        datum = tuple(2 * n if i == axis else n for i, n in enumerate(setting.datum))
+        point = draw(replace(setting, datum=datum), 1)
+        flat = {"output": torch.full_like(point["output"], 0.3), "x": torch.full_like(point["x"], 1)}
+        if size > 1:
+            levels.append(loss.gradients(point | flat)["output"].abs().mean().item())
+    return max(levels) - min(levels) <= setting.tolerance * max(levels)
 
 
 def _total_of(loss: Loss, setting: Setting) -> tuple[Any, ...]:
@@ -142,9 +188,9 @@ def _mismatched(loss: Loss, setting: Setting) -> str:
                 apart[slot] = (by_autograd, by_hand, not gradient.any())
     if apart and "z" in loss.slots and set(apart) <= {"mu", "head"} and all(dead for *_, dead in apart.values()):
         # log q with its parameters held fixed: a path derivative, if it is otherwise a sampled KL.
-        trial = replace(loss, numeric=True)
+        trial = replace(loss, numeric=("mu", "head"))
         if not sampled.at_given_z(trial, setting).fault:
-            loss.numeric = True
+            loss.numeric = trial.numeric
             return ""
     return "; ".join(
         f"in {slot}, autograd says {a:.4g} and finite differences {b:.4g}" for slot, (a, b, _) in apart.items()

@@ -61,6 +61,7 @@ def conclude(
     if second.fault == "other_prior" and second.centred and not _negligible(numbers, setting, first):
         # A prior of another variance would have its own constant; without it, it is a slip in one of the terms.
         faults = faults - {"other_prior"} | {"wrong_kl"}
+        notes = [second.slip or "its constant is not that of a prior", *notes]
     known = next((fault for fault in FAULTS if fault in faults), "")
     return _stated(setting, first, second, numbers, notes, known)
 

@@ -5,7 +5,7 @@ b/2 (e^h - 1), logstd b (e^2h - 1), std b (h - 1/h), var b/2 (1 - 1/h). A fit of
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -33,6 +33,7 @@ class Divergence:
     value: Value | None = None
     weigh: Callable[[Setting], float] | None = None
     centred: bool = True  # the prior's mean is 0
+    slip: str = ""  # the known mistake that has the same gradients as this prior
 
 
 def identify(loss: Loss, setting: Setting) -> Divergence:
@@ -44,7 +45,9 @@ def identify(loss: Loss, setting: Setting) -> Divergence:
     for head in HEADS:
         if matches(head, points[:2], found[:2], setting.tolerance):
             return _verified(loss, setting, head, points, found)
-    return _other_prior(loss, setting) or _unknown(loss, setting, points, found)
+    slip = next((note for note, wrong in WRONG_KLS.items() if _is(wrong, points, found, setting.tolerance)), "")
+    other = _other_prior(loss, setting)
+    return replace(other, slip=slip) if other else _unknown(loss, setting, slip)
 
 
 def slope(head: str, h: Tensor) -> Tensor:
@@ -127,11 +130,10 @@ def _spread(t: Tensor) -> str:
     return f"{round(low, 6):g}" if high - low < 1e-6 * max(1, abs(high)) else f"{low:.4g} to {high:.4g}"
 
 
-def _unknown(loss: Loss, setting: Setting, points: list[Point], found: list[Point]) -> Divergence:
+def _unknown(loss: Loss, setting: Setting, slip: str) -> Divergence:
     """No KL under any head: one of the known mistakes, or a penalty that couples data or latents."""
-    for note, wrong in WRONG_KLS.items():
-        if _is(wrong, points, found, setting.tolerance):
-            return Divergence(fault="wrong_kl", notes=(note,))
+    if slip:
+        return Divergence(fault="wrong_kl", notes=(slip,))
     if couples(loss, setting):
         return Divergence(
             fault="not_elbo", notes=("the second term couples data or latents, as no KL to N(0, 1) does",)

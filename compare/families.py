@@ -82,13 +82,13 @@ LIKELIHOODS = (
     Family(name="continuous_bernoulli", takes="probs", nll=lambda o, x, _: _continuous(o.logit(), x)),
     Family(name="continuous_bernoulli", takes="logits", nll=lambda o, x, _: _continuous(o, x)),
     Family(name="categorical", takes="logits", nll=lambda o, x, axis: -x * o.log_softmax(axis)),
-    Family(name="categorical", takes="log-probs", nll=lambda o, x, _: -x * o),
     Family(name="poisson", takes="rate", nll=lambda o, x, _: o - x * o.log()),
     Family(name="poisson", takes="logits", nll=lambda o, x, _: o.exp() - x * o),
 )
 
 CATEGORICALS = (
     *(family for family in LIKELIHOODS if family.name == "categorical"),
+    Family(name="categorical", takes="log-probs", nll=lambda o, x, _: -x * o),
     Family(name="categorical", takes="probs", nll=lambda o, x, _: -torch.xlogy(x, o)),
 )
 
@@ -102,6 +102,7 @@ MISTAKES = (
     ),
     Family(name="bernoulli", takes="probs", nll=lambda o, x, _: -o * _odds(x), mistake=_SWAPPED),
     Family(name="bernoulli", takes="logits", nll=lambda o, x, _: -o.sigmoid() * _odds(x), mistake=_SWAPPED),
+    Family(name="bernoulli", takes="logits", nll=lambda o, x, _: -o * x, mistake=_SWAPPED),
     Family(name="bernoulli", takes="logits", nll=lambda o, x, _: -o.sigmoid() * x, mistake=_SWAPPED),
     Family(
         name="bernoulli",

@@ -2,7 +2,7 @@
 
 import random
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from itertools import islice, product
@@ -65,9 +65,9 @@ _NONE: frozenset[str] = frozenset()
 _WIRED = frozenset({"data"})
 _LAYOUTS = (
     {"datum": (7,)},
+    {"datum": (7, 5)},
     {"datum": (1, 7, 5)},
     {"datum": (7, 5, 1)},
-    {"datum": (7, 5)},
     {"datum": (3, 7, 5)},
     {"datum": (784,), "wired": _WIRED},
     {"datum": (1, 28, 28), "wired": _WIRED},
@@ -85,11 +85,17 @@ _LAYOUTS = (
     {"datum": (1, 64, 64), "wired": _WIRED},
     {"datum": (3, 64, 64), "wired": _WIRED},
 )
-_TRIES = 900  # of a loss that raises; enough for three things out of the ordinary
+_LARGEST = 128 * 784  # numbers in a batch, so that a loss which always raises does so soon
 
 
-def settings(output: str) -> Iterator[Setting]:
-    """Shapes and values to try, the most ordinary first; `output` is the domain of the decoder's output."""
+def settings(output: str, tries: int = 400, *, classes: bool = False) -> Iterator[Setting]:
+    """Shapes and values to try, the most ordinary first.
+
+    Args:
+        output: the domain of the decoder's output.
+        tries: how many at most; 400 allow for two things out of the ordinary, and for most threes.
+        classes: only those whose data are classes.
+    """
     options = (
         _LAYOUTS,
         [{"latent": n} for n in (3, 20, 2, 10, 32, 16, 64, 128)],
@@ -100,12 +106,23 @@ def settings(output: str) -> Iterator[Setting]:
         [{}, {"particles": 5}],
     )
     indexes = product(*(range(len(option)) for option in options))
-    for chosen in islice(sorted(indexes, key=lambda i: (sum(map(bool, i)), sum(i))), _TRIES):
-        merged: dict[str, Any] = {}
-        for option, index in zip(options, chosen, strict=True):
-            merged = option[index] | merged
-        wired = merged.get("wired", _NONE) | ({"latent"} if chosen[1] else _NONE) | ({"batch"} if chosen[5] else _NONE)
-        yield Setting(**merged | {"wired": wired})
+    ordered = (_setting(options, i) for i in sorted(indexes, key=_oddity))
+    fitting = (s for s in ordered if s.batch * s.data <= _LARGEST and (s.target == "classes" or not classes))
+    yield from islice(fitting, tries)
+
+
+def _oddity(indexes: Sequence[int]) -> tuple[int, int]:
+    """How many things are out of the ordinary; particles count for two, because their axis passes for a pixel's."""
+    return sum(map(bool, indexes)) + bool(indexes[-1]), sum(indexes)
+
+
+def _setting(options: Sequence[Sequence[dict[str, Any]]], indexes: Sequence[int]) -> Setting:
+    """One choice of every option; an earlier one overrules a later one."""
+    merged: dict[str, Any] = {}
+    for option, index in zip(options, indexes, strict=True):
+        merged = option[index] | merged
+    wired = merged.get("wired", _NONE) | ({"latent"} if indexes[1] else _NONE) | ({"batch"} if indexes[5] else _NONE)
+    return Setting(**merged | {"wired": wired})
 
 
 def draw(setting: Setting, seed: int, *, size: float = 1.0, real_head: bool = False) -> Point:
@@ -148,13 +165,18 @@ def one_hot(setting: Setting, point: Point) -> Tensor:
 
 @contextmanager
 def undisturbed() -> Iterator[None]:
-    """Leaves the caller's generators, grad mode and warnings as they were."""
+    """Leaves the caller's generators, threads, grad mode and warnings as they were."""
     states = random.getstate(), np.random.get_state()
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # the probes are small: to wake a second thread takes longer than they do
     with torch.random.fork_rng(devices=[]), torch.enable_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        yield
-    random.setstate(states[0])
-    np.random.set_state(states[1])
+        try:
+            yield
+        finally:
+            torch.set_num_threads(threads)
+            random.setstate(states[0])
+            np.random.set_state(states[1])
 
 
 def seed_everything(seed: int) -> None:
@@ -186,14 +208,15 @@ class Loss:
 
     Args:
         output: an index, a key or a function of what is returned; None finds the total by itself.
-        numeric: differentiate by finite differences, one element at a time.
+        numeric: the slots to differentiate by finite differences, one element at a time.
+        chosen: the keys of the parts that are added up.
     """
 
     function: Callable[..., Any]
     positional: tuple[Any, ...] = ()
     named: Mapping[str, Any] = field(default_factory=dict)
     output: Any = None
-    numeric: bool = False
+    numeric: tuple[str, ...] = ()
     chosen: tuple[Any, ...] | None = None
 
     @property
@@ -227,8 +250,10 @@ class Loss:
 
     def gradients(self, point: Point, seed: int = 0) -> Point:
         """d total / d slot, zero where the loss does not look."""
-        if self.numeric:
-            return {slot: self._differences(point, slot, seed) for slot in self.slots if slot != "x"}
+        found = self._autograd(point, seed)
+        return found | {slot: self._differences(point, slot, seed) for slot in self.numeric}
+
+    def _autograd(self, point: Point, seed: int) -> Point:
         leaves = {slot: point[slot].detach().clone().requires_grad_() for slot in self.slots if slot != "x"}
         total = self.total(point | leaves, seed)
         if not total.requires_grad:
