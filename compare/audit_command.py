@@ -27,7 +27,7 @@ def audit_command(
     Args:
         target: the loss, as FILE.py:FUNCTION.
         roles: one per positional argument: x, logits, probs, mean, mu, logvar, logstd, std, var, z, eps, or a value.
-        reparameterize: also check this function, which draws z from (mu, s): FUNCTION of the same file, or FILE.py:FUNCTION.
+        reparameterize: also check this sampler, a function of (mu, s): a name in the same file, or FILE.py:FUNCTION.
         output: the index or key of the loss in what the function returns.
         json: also write the verdict to this file.
     """

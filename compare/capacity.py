@@ -1,37 +1,30 @@
 """Is the loss affine in the KL? Its weight b = dL/dmu / mu is followed over ten decades of the KL."""
 
 import math
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from compare.calling import Loss
 from compare.families import NEUTRAL, kl
-from compare.probing import Loss, Point, Setting, draw
+from compare.probing import Point, Setting, draw
 
 LEVELS = tuple(10.0**e for e in (-3, -2, -1, -0.5, 0, 0.5, 1, 1.5, 2))  # |mu|; the KL of a latent goes as its square
 
 
-@dataclass(frozen=True)
-class Capacity:
-    """Where the weight changes, and whether a datum, a latent or the whole batch decides."""
-
-    note: str
-
-
-def find(loss: Loss, setting: Setting, head: str) -> Capacity | None:
-    """None when the weight is the same at every KL."""
+def find(loss: Loss, setting: Setting, head: str) -> str:
+    """Where the weight changes, and whether a datum, a latent or the whole batch decides; nothing if it is constant."""
     weights = [_weight(loss, setting, head, level) for level in LEVELS]
     top = max(abs(w) for w in weights)
     steps = [i for i, (a, b) in enumerate(zip(weights, weights[1:], strict=False)) if _differ(a, b, top, setting)]
     if not steps:
-        return None
+        return ""
     if len(steps) > 1:
-        return Capacity("the KL enters through a curve: its weight changes with its size")
+        return "the KL enters through a curve: its weight changes with its size"
     i = steps[0]
     kink = _kink(loss, setting, head, LEVELS[i], LEVELS[i + 1], weights[i])
     who, factor = _decider(loss, setting, head, weights[i + 1])
-    return Capacity(f"{_shape(weights[i] / weights[i + 1])} {factor * kink:.4g} nats {who}")
+    return f"{_shape(weights[i] / weights[i + 1])} {factor * kink:.4g} nats {who}"
 
 
 def _shape(ratio: float) -> str:

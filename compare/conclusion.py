@@ -3,9 +3,9 @@
 import math
 from dataclasses import dataclass
 
-from compare.capacity import Capacity
+from compare.calling import Loss
 from compare.divergence import Divergence
-from compare.probing import Loss, Setting, draw
+from compare.probing import Setting, draw
 from compare.reconstruction import Reconstruction, weigh
 from compare.scaling import REFERENCE, Monomial, Weights, measure, reduction
 from compare.verdict import Verdict
@@ -38,18 +38,11 @@ def conclude(
     setting: Setting,
     first: Reconstruction,
     second: Divergence,
-    *,
     wrong_sampler: str,
-    capacity: Capacity | None,
 ) -> Verdict:
     """The verdict, whatever is known of the halves."""
-    notes = [
-        *first.notes,
-        *second.notes,
-        *([wrong_sampler] if wrong_sampler else []),
-        *([capacity.note] if capacity else []),
-    ]
-    faults = {first.fault, second.fault, "wrong_sampler" if wrong_sampler else "", "capacity" if capacity else ""}
+    notes = [note for note in (*first.notes, *second.notes, wrong_sampler) if note]
+    faults = {first.fault, second.fault, "wrong_sampler" if wrong_sampler else ""}
     likelihood = first.family.name if first.family else None
     if first.family is None or second.weigh is None:
         kind = next(fault for fault in FAULTS if fault in faults)
@@ -173,7 +166,10 @@ def _squared(setting: Setting, first: Reconstruction, second: Divergence, number
         )
         return Reading("gaussian", None, product, numbers.second, None, notes)
     unit = product.constant and abs(product.c - 1) < NEGLIGIBLE
-    dropped = f"or a Laplace of scale {product} at beta 1; its constant log(2 scale) = {constant:.4g} nats per number is dropped"
+    dropped = (
+        f"or a Laplace of scale {product} at beta 1; its constant log(2 scale) = {constant:.4g} nats per number of the"
+        " data is dropped"
+    )
     return Reading("shifted" if unit else "weighted", product, None, numbers.first, numbers.offset, (dropped,))
 
 

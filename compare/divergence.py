@@ -10,10 +10,13 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from compare import capacity
+from compare.calling import Loss
 from compare.families import HEADS, REAL_HEADS, WRONG_KLS, kl, variance
-from compare.probing import Loss, Point, Setting, draw
+from compare.probing import Point, Setting, draw
 from compare.reconstruction import fit
 
+COUPLED = "the second term couples data or latents, as no KL to N(0, 1) does"
 Value = Callable[[Point], float]
 
 
@@ -43,8 +46,8 @@ def identify(loss: Loss, setting: Setting) -> Divergence:
     if not any(g[slot].any() for g in found for slot in ("mu", "head")):
         return Divergence(fault="not_elbo", notes=("there is no KL: this is a plain auto-encoder",))
     for head in HEADS:
-        if matches(head, points[:2], found[:2], setting.tolerance):
-            return _verified(loss, setting, head, points, found)
+        if matches(head, points, found, setting.tolerance):
+            return _verified(loss, setting, head, points[0], found[0])
     slip = next((note for note, wrong in WRONG_KLS.items() if _is(wrong, points, found, setting.tolerance)), "")
     other = _other_prior(loss, setting)
     return replace(other, slip=slip) if other else _unknown(loss, setting, slip)
@@ -70,14 +73,20 @@ def weigh(loss: Loss, setting: Setting) -> float:
     return (loss.gradients(p)["mu"] / p["mu"]).double().mean().item()
 
 
-def _verified(loss: Loss, setting: Setting, head: str, points: list[Point], found: list[Point]) -> Divergence:
-    """The head's gradient over its whole domain, and one weight for all latents."""
-    weights = found[0]["mu"] / points[0]["mu"]
-    weight = weights.double().mean().item()
+def _verified(loss: Loss, setting: Setting, head: str, point: Point, found: Point) -> Divergence:
+    """The head's gradient over its whole domain, and one weight for all latents, if the loss is affine in the KL."""
+    weights = (found["mu"] / point["mu"]).double()
+    weight = weights.mean().item()
+    if bent := capacity.find(loss, setting, head):
+        return Divergence(head, weight, fault="capacity", notes=(bent,), weigh=lambda s: weigh(loss, s))
+    if (weights - weight).abs().max() > setting.tolerance * abs(weight):
+        return Divergence(head, fault="wrong_kl", notes=("the KL weighs differently between latents or data",))
     if head in REAL_HEADS:
         real = [draw(setting, 4, size=30.0, real_head=True)]
         if not matches(head, real, [loss.gradients(p) for p in real], setting.tolerance):
-            return Divergence(head, weight, fault="wrong_kl", notes=(f"the KL is right for {head} > 0 alone",))
+            return Divergence(
+                head, weight, fault="wrong_kl", notes=(f"it is the KL of a {head} in part of its range alone",)
+            )
     return Divergence(
         head,
         weight,
@@ -135,9 +144,7 @@ def _unknown(loss: Loss, setting: Setting, slip: str) -> Divergence:
     if slip:
         return Divergence(fault="wrong_kl", notes=(slip,))
     if couples(loss, setting):
-        return Divergence(
-            fault="not_elbo", notes=("the second term couples data or latents, as no KL to N(0, 1) does",)
-        )
+        return Divergence(fault="not_elbo", notes=(COUPLED,))
     return Divergence(
         fault="wrong_kl", notes=("the second term is KL(q || N(0, 1)) under no head: logvar, logstd, std, var",)
     )
@@ -155,7 +162,10 @@ def _is(wrong: Callable[[Tensor, Tensor], Tensor], points: list[Point], found: l
 def couples(loss: Loss, setting: Setting) -> bool:
     """Does one latent of one datum change the gradient of the others?"""
     p = draw(setting, 1)
-    moved = p["mu"].clone()
-    moved.view(-1)[0] += 0.7
-    before, after = loss.gradients(p)["mu"].flatten()[1:], loss.gradients(p | {"mu": moved})["mu"].flatten()[1:]
-    return bool((before - after).abs().max() > setting.tolerance * before.abs().max())
+    moved = {slot: p[slot].clone() for slot in ("mu", "head", "z")}
+    for value in moved.values():
+        value.view(-1)[0] += 0.7
+    before, after = (loss.gradients(point) for point in (p, p | moved))
+    slots = [slot for slot in moved if slot in before]
+    pairs = [(before[slot].flatten()[1:], after[slot].flatten()[1:]) for slot in slots]
+    return any((a - b).abs().max() > setting.tolerance * max(1e-6, a.abs().max()) for a, b in pairs)

@@ -6,8 +6,9 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from compare.calling import Loss
 from compare.families import CATEGORICALS, HALVES, LIKELIHOODS, MISTAKES, TAKES, Family
-from compare.probing import Loss, Point, Setting, draw, one_hot
+from compare.probing import Point, Setting, draw, one_hot
 
 TWICE = "a sigmoid is applied twice: the decoder's output is already a probability, and the loss takes it for a logit"
 MISSING = "a sigmoid is missing: the decoder's output is a logit, and the loss takes it for a probability"
@@ -116,7 +117,9 @@ def _of_squared_error(found: Sequence[Tensor], setting: Setting, points: Sequenc
         return Reconstruction(fault="not_elbo", notes=(UNKNOWN,))
     logs = [weight * e.square().sum() for (weight, _), e in zip(fits, errors, strict=True)]
     if max(logs) - min(logs) < setting.tolerance * abs(max(logs)):
-        note = "the reconstruction is the logarithm of the squared error: a Gaussian whose variance is fitted to each batch"
+        note = (
+            "the reconstruction is the logarithm of the squared error: a Gaussian with its variance fitted to a batch"
+        )
     else:
         note = "the reconstruction is a function of the squared error, such as its root, and no log-likelihood"
     return Reconstruction(fault="not_elbo", notes=(note,))

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from itertools import islice, product
 from typing import Any
 
-from compare.probing import Slot
+from compare.calling import Slot
 
 SLOT_OF = {"logits": "output", "probs": "output", "mean": "output", "output": "output", "x": "x", "mu": "mu"}
 SLOT_OF |= {"logvar": "head", "logstd": "head", "std": "head", "var": "head", "head": "head", "z": "z", "eps": "eps"}
-ANY = ("output", "x", "mu", "head", "z")
+ANY = ("output", "x", "mu", "head")  # a name that says nothing is one of these, or it has to be passed by keyword
 _MOST = 48  # assignments that are tried for names which say nothing
 
 # The first pattern that fits a name says which roles it may have.
@@ -78,8 +78,8 @@ def inferred(function: Callable[..., Any], passed: Mapping[str, Any]) -> Iterato
             yield _assigned(names, chosen)
     if not found:
         raise ValueError(
-            f"cannot tell the data and the reconstruction among {', '.join(names) or 'no arguments'}: say which is which"
-            ' with roles, one per positional argument, such as roles=("probs", "x", "mu", "logvar")'
+            f"cannot tell what each argument is from {', '.join(names) or 'no arguments'}: pass what is no tensor by"
+            ' keyword, and say the rest with roles, one per positional argument, as in ("probs", "x", "mu", "logvar")'
         )
 
 
@@ -97,7 +97,8 @@ def _assigned(names: list[str], roles: Sequence[str]) -> Roles:
 def _asked(function: Callable[..., Any], passed: Mapping[str, Any]) -> list[str]:
     """The parameters that need a tensor: without a default, or with None where the name is one of ours."""
     try:
-        parameters = inspect.signature(function).parameters.values()
+        # A module's own signature is (*args, **kwargs).
+        parameters = inspect.signature(getattr(function, "forward", function)).parameters.values()
     except (TypeError, ValueError):
         parameters = []
     kinds = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)

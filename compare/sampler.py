@@ -6,8 +6,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from compare.calling import seed_everything
 from compare.families import HEADS
-from compare.probing import seed_everything
 
 DRAWS = 40_000
 Sampler = Callable[..., Tensor]

@@ -1,0 +1,74 @@
+"""Which of the shapes and values does a loss take, and what in its answer is the loss?"""
+
+from dataclasses import replace
+from typing import Any
+
+import torch
+
+from compare.calling import Loss, NoTensor, Raised
+from compare.probing import Setting, draw, settings
+from compare.roles import Roles
+
+TOTALS = ("loss", "total_loss", "total", "objective")
+# No other shape heals these.
+HOPELESS = (NameError, ImportError, AttributeError, TypeError)
+
+
+class Unprobeable(ValueError):
+    """The loss raises, or is not finite, whatever it is given."""
+
+
+def opened(loss: Loss, roles: Roles, tries: int, *, classes: bool = False) -> Setting:
+    """The first shapes and values that the loss takes, and the total in what it returns.
+
+    Raises:
+        Unprobeable: there are none.
+    """
+    first = ""
+    uneven = None
+    for setting in settings("real" if roles.output == "logits" else "unit", tries, classes=classes):
+        point = draw(setting, 1)
+        try:
+            loss.chosen = None
+            loss.chosen = _total_of(loss, setting)
+            if torch.isfinite(loss.total(point)):
+                loss.gradients(point)
+                if not setting.datum[1:] or setting.wired or _even(loss, setting):
+                    return setting
+                uneven = uneven or setting
+            first = first or "it is not finite"
+        except NoTensor:
+            raise
+        except Exception as error:
+            first = first or (str(error) if isinstance(error, Raised) else f"{type(error).__name__}: {error}")
+            if isinstance(error.__cause__, HOPELESS):
+                break
+    if uneven:
+        return uneven
+    raise Unprobeable(first)
+
+
+def _even(loss: Loss, setting: Setting) -> bool:
+    """Is each axis of an image reduced alike? A mean over the width and a sum over the height is a layout misread."""
+    levels = []
+    for axis, size in enumerate(setting.datum):
+        datum = tuple(2 * n if i == axis else n for i, n in enumerate(setting.datum))
+        point = draw(replace(setting, datum=datum), 1)
+        flat = {"output": torch.full_like(point["output"], 0.3), "x": torch.full_like(point["x"], 1)}
+        if size > 1:
+            levels.append(loss.gradients(point | flat)["output"].abs().mean().item())
+    return max(levels) - min(levels) <= setting.tolerance * max(levels)
+
+
+def _total_of(loss: Loss, setting: Setting) -> tuple[Any, ...]:
+    """The keys that make up the loss: the part that depends on both halves, or else all parts."""
+    point, other = draw(setting, 1), draw(setting, 2)
+    parts = loss.parts(point)
+    named = [key for key in TOTALS if key in parts]
+    if named or len(parts) == 1:
+        return tuple(named[:1] or parts)
+    halves = [{"output": other["output"]}, {slot: other[slot] for slot in ("mu", "head", "z", "eps")}]
+    moved = [loss.parts(point | half) for half in halves]
+    depends = {key: [not torch.equal(parts[key], m[key]) for m in moved] for key in parts}
+    totals = [key for key, which in depends.items() if all(which)]
+    return tuple(totals[:1] or [key for key, which in depends.items() if any(which)] or parts)
