@@ -15,7 +15,7 @@ from compare.calling import Loss, Raised, undisturbed
 from compare.conclusion import conclude, refused
 from compare.divergence import Divergence
 from compare.opening import Unprobeable, opened
-from compare.probing import Point, Setting, draw
+from compare.probing import Setting, draw
 from compare.roles import Roles
 from compare.verdict import KINDS, Verdict
 
@@ -114,15 +114,17 @@ def _mismatched(loss: Loss, setting: Setting) -> str:
     """Autograd against finite differences along random directions."""
     generator = torch.Generator().manual_seed(0)
     apart = {}
-    for seed, size in ((1, 1.0), (2, 30.0)):
+    for seed, size in ((1, 1.0), (2, 6.0)):
         point = draw(setting, seed, size=size)
+        level = loss.total(point).item()
+        # A loss may compute in float32 whatever it is given: then its rounding is what a small step sees.
+        rounding = abs(level) * (1e-15 if level != torch.tensor(level).float().item() else 1e-7)
         for slot, gradient in loss.gradients(point).items():
             direction = torch.randn(gradient.shape, generator=generator, dtype=torch.float64).to(gradient.dtype)
             by_autograd = (gradient * direction).sum().item()
-            by_hand = [_slope(loss, point, slot, direction, step) for step in STEPS]
-            # A loss may compute in float32 whatever it is given: then the smaller steps are lost in its rounding.
-            if not any(_agree(by_autograd, slope) for slope in by_hand):
-                apart[slot] = (by_autograd, by_hand[0], not gradient.any())
+            slopes = {step: loss.slope(point, slot, direction, step=step).item() for step in STEPS}
+            if not any(_agree(by_autograd, slope, rounding / step) for step, slope in slopes.items()):
+                apart[slot] = (by_autograd, slopes[STEPS[-1]], not gradient.any())
     if apart and "z" in loss.slots and set(apart) <= {"mu", "head"} and all(dead for *_, dead in apart.values()):
         # log q with its parameters held fixed: a path derivative, if it is otherwise a sampled KL.
         trial = replace(loss, numeric=("mu", "head"))
@@ -134,12 +136,8 @@ def _mismatched(loss: Loss, setting: Setting) -> str:
     )
 
 
-def _slope(loss: Loss, point: Point, slot: str, direction: Tensor, step: float) -> float:
-    return loss.slope(point, slot, direction, step=step).item()
-
-
-def _agree(by_autograd: float, by_hand: float) -> bool:
-    return abs(by_hand - by_autograd) <= 1e-3 * max(abs(by_hand), abs(by_autograd)) + 1e-6
+def _agree(by_autograd: float, by_hand: float, room: float) -> bool:
+    return abs(by_hand - by_autograd) <= 2e-3 * max(abs(by_hand), abs(by_autograd)) + room
 
 
 def _tangled(loss: Loss, setting: Setting) -> str:

@@ -84,9 +84,8 @@ def _verified(loss: Loss, setting: Setting, head: str, point: Point, found: Poin
     if head in REAL_HEADS:
         real = [draw(setting, 4, size=30.0, real_head=True)]
         if not matches(head, real, [loss.gradients(p) for p in real], setting.tolerance):
-            return Divergence(
-                head, weight, fault="wrong_kl", notes=(f"it is the KL of a {head} in part of its range alone",)
-            )
+            note = f"it is the KL of a {head} in part of its range alone"
+            return Divergence(head, weight, fault="wrong_kl", notes=(note,))
     return Divergence(
         head,
         weight,
