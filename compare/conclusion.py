@@ -7,12 +7,11 @@ from compare.calling import Loss
 from compare.divergence import Divergence
 from compare.probing import Setting, draw
 from compare.reconstruction import Reconstruction, weigh
-from compare.scaling import REFERENCE, Monomial, Weights, measure, reduction
+from compare.scaling import NEGLIGIBLE, REFERENCE, Monomial, Weights, measure, reduction
 from compare.verdict import Verdict
 
 # What a loss is refused for, the gravest first.
 FAULTS = ("not_elbo", "wrong_likelihood", "wrong_kl", "wrong_sign", "other_prior", "capacity", "wrong_sampler")
-NEGLIGIBLE = 1e-4  # relative: an epsilon inside a logarithm
 
 
 @dataclass(frozen=True)
@@ -64,7 +63,7 @@ def _numbers(loss: Loss, setting: Setting, first: Reconstruction, second: Diverg
         a, b = weigh(loss, at, first.family)[0], second.weigh(at)
         return a, b, _left(loss, at, first, second, a, b, seed=1) if second.value else 0.0
 
-    a, b, offset = measure(weights, setting)
+    a, b, offset = measure(weights, setting, 4 * weigh(loss, setting, first.family)[1])
     left = [_left(loss, setting, first, second, *weights(setting)[:2], seed=seed) for seed in (1, 2, 3)]
     level = _level(loss, setting, first)
     varies = max(left) - min(left) > NEGLIGIBLE * level
@@ -142,13 +141,22 @@ def _plain(setting: Setting, first: Reconstruction, second: Divergence, numbers:
     notes = (f"a size of {size} numbers per datum is written into the loss",) if size else ()
     if "batch" in beta.powers:
         notes += ("beta depends on the batch's size: a last, smaller batch is weighted otherwise",)
-    unit = beta.constant and abs(beta.c - 1) < NEGLIGIBLE
+    unit = beta.is_one
     shifted = numbers.offset.c != 0 or numbers.varies
-    exact = numbers.first.constant and abs(numbers.first.c - 1) < NEGLIGIBLE
+    exact = numbers.first.is_one
     kind = "shifted" if shifted else "sampled_kl" if second.form != "analytic" else "elbo" if exact else "scaled"
-    if unit and exact:
-        notes += ("nats, summed over the batch",)
+    if unit:
+        notes += _units(numbers.first)
     return Reading(kind if unit else "weighted", beta, None, numbers.first, numbers.offset, notes)
+
+
+def _units(scale: Monomial) -> tuple[str, ...]:
+    """What a value of the loss means."""
+    if scale.powers.get("batch", 0) > 0:
+        return ("every datum is counted batch times: two shapes, (batch,) and (batch, 1), are broadcast",)
+    said = {"1": "nats, summed over the batch", "1 / batch": "nats per datum"}
+    said["1 / (batch * data)"] = "nats per number of the data (per pixel)"
+    return (f"units: {said[str(scale)]}",) if str(scale) in said else ()
 
 
 def _squared(setting: Setting, first: Reconstruction, second: Divergence, numbers: Numbers) -> Reading:
@@ -165,7 +173,7 @@ def _squared(setting: Setting, first: Reconstruction, second: Divergence, number
             *([_too_wide(product.value)] if product.value > 0.25 else []),
         )
         return Reading("gaussian", None, product, numbers.second, None, notes)
-    unit = product.constant and abs(product.c - 1) < NEGLIGIBLE
+    unit = product.is_one
     dropped = (
         f"or a Laplace of scale {product} at beta 1; its constant log(2 scale) = {constant:.4g} nats per number of the"
         " data is dropped"
@@ -195,7 +203,6 @@ def _complete(setting: Setting, first: Reconstruction, second: Divergence, numbe
         if abs(expected) < 1e-3 or abs(numbers.offset.at(sizes) - expected) > 10 * NEGLIGIBLE * abs(expected):
             continue
         beta = numbers.second / scale
-        unit, exact = beta.constant and abs(beta.c - 1) < NEGLIGIBLE, scale.constant and abs(scale.c - 1) < NEGLIGIBLE
-        kind = "sampled_kl" if second.form != "analytic" else "elbo" if exact else "scaled"
-        return Reading(kind if unit else "weighted", beta, spread, scale, Monomial(0.0))
+        kind = "sampled_kl" if second.form != "analytic" else "elbo" if scale.is_one else "scaled"
+        return Reading(kind if beta.is_one else "weighted", beta, spread, scale, Monomial(0.0), _units(scale))
     return None

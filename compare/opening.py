@@ -25,7 +25,7 @@ def opened(loss: Loss, roles: Roles, tries: int, *, classes: bool = False) -> Se
         Unprobeable: there are none.
     """
     first = ""
-    uneven = None
+    doubtful = None
     for setting in settings("real" if roles.output == "logits" else "unit", tries, classes=classes):
         point = draw(setting, 1)
         try:
@@ -33,9 +33,9 @@ def opened(loss: Loss, roles: Roles, tries: int, *, classes: bool = False) -> Se
             loss.chosen = _total_of(loss, setting)
             if torch.isfinite(loss.total(point)):
                 loss.gradients(point)
-                if not setting.datum[1:] or setting.wired or _even(loss, setting):
+                if _plausible(loss, setting):
                     return setting
-                uneven = uneven or setting
+                doubtful = doubtful or setting
             first = first or "it is not finite"
         except NoTensor:
             raise
@@ -43,9 +43,19 @@ def opened(loss: Loss, roles: Roles, tries: int, *, classes: bool = False) -> Se
             first = first or (str(error) if isinstance(error, Raised) else f"{type(error).__name__}: {error}")
             if isinstance(error.__cause__, HOPELESS):
                 break
-    if uneven:
-        return uneven
+    if doubtful:
+        return doubtful
     raise Unprobeable(first)
+
+
+def _plausible(loss: Loss, setting: Setting) -> bool:
+    """A loss that reshapes takes wrong shapes for right ones: view(-1, 784), a mean over what it takes for channels."""
+    if "batch" not in setting.wired:
+        try:
+            loss.parts(draw(replace(setting, batch=setting.batch + 1), 1))
+        except Raised:
+            return False
+    return len(setting.datum) < 2 or "data" in setting.wired or _even(loss, setting)
 
 
 def _even(loss: Loss, setting: Setting) -> bool:

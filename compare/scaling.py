@@ -11,6 +11,7 @@ AXES = ("batch", "data", "latent")
 REFERENCE = {"batch": 100, "data": 784, "latent": 2}
 # Sizes of one datum that codes hard-wire: MNIST, Frey faces, and images of 32, 64, 128, 224 and 256 pixels' width.
 KNOWN_DATA = (784, 560, 1024, 3072, 4096, 12288, 16384, 49152, 65536, 150528, 196608)
+NEGLIGIBLE = 1e-4  # relative: what an epsilon inside a logarithm does
 Weights = tuple[float, ...]
 
 
@@ -39,6 +40,10 @@ class Monomial:
     def constant(self) -> bool:
         return not self.powers
 
+    @property
+    def is_one(self) -> bool:
+        return self.constant and abs(self.c - 1) < NEGLIGIBLE
+
     def pinned(self) -> tuple["Monomial", int]:
         """With a hard-wired data size taken for what it stands for: 784 / data is 1 for data of 784 numbers."""
         power = self.powers.get("data", 0)
@@ -65,8 +70,8 @@ def _power(axis: str, p: float) -> str:
     return axis if p == 1 else f"{axis}^{p:g}"
 
 
-def measure(weigh: Callable[[Setting], Weights], setting: Setting) -> list[Monomial]:
-    """Each of the weights as a monomial of the sizes.
+def measure(weigh: Callable[[Setting], Weights], setting: Setting, error: float) -> list[Monomial]:
+    """Each of the weights as a monomial of the sizes, its factor the shortest number within the relative error.
 
     A size that the code hard-wires is left alone; the mean over it is recognised by the size's inverse.
     """
@@ -82,8 +87,14 @@ def measure(weigh: Callable[[Setting], Weights], setting: Setting) -> list[Monom
         for axis, size in fixed.items():
             if abs(c * size - 1) < 1e-6:
                 powers[axis], c = -1, c * size
-        found.append(Monomial(c, powers, fixed))
+        found.append(Monomial(_shortest(c, max(error, 1e-8)), powers, fixed))
     return found
+
+
+def _shortest(c: float, error: float) -> float:
+    """An epsilon inside a logarithm moves a factor a little: 0.999993 with an error of 1e-5 is 1."""
+    rounded = (float(f"{c:.{digits}g}") for digits in range(1, 17))
+    return next((r for r in rounded if abs(r - c) <= error * abs(c)), c)
 
 
 def _tried(weigh: Callable[[Setting], Weights], setting: Setting | None) -> Weights | None:
