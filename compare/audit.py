@@ -161,7 +161,7 @@ def _second(loss: Loss, setting: Setting, roles: Roles) -> Divergence:
     found, again = loss.gradients(point), loss.gradients(point, seed=1)
     if not torch.equal(found["output"], again["output"]):
         return Divergence(fault="not_elbo", notes=("the reconstruction is random: noise is added to it",))
-    if "z" in found and found["z"].any():
+    if "z" in found and any(loss.gradients(p)["z"].any() for p in (point, sampled.far(setting))):
         second = sampled.at_given_z(loss, setting)
     elif not torch.equal(found["mu"], again["mu"]) or ("eps" in found and found["eps"].any()):
         second = sampled.at_drawn_z(loss, setting)

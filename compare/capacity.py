@@ -23,11 +23,14 @@ def find(loss: Loss, setting: Setting, head: str) -> str:
         return "the KL enters through a curve: its weight changes with its size"
     i = steps[0]
     kink = _kink(loss, setting, head, LEVELS[i], LEVELS[i + 1], weights[i])
-    who, factor = _decider(loss, setting, head, weights[i + 1])
-    return f"{_shape(weights[i] / weights[i + 1])} {factor * kink:.4g} nats {who}"
+    who, factor = _decider(loss, setting, head, weights[i], weights[i + 1])
+    return f"{_shape(weights[i], weights[i + 1])} {factor * kink:.4g} nats {who}"
 
 
-def _shape(ratio: float) -> str:
+def _shape(below: float, above: float) -> str:
+    if abs(above) < 1e-3 * abs(below):
+        return "the KL is cut off: it costs nothing beyond"
+    ratio = below / above
     if abs(ratio) < 1e-3:
         return "free bits: the KL costs nothing up to"
     if abs(ratio + 1) < 1e-3:
@@ -62,13 +65,13 @@ def _kink(loss: Loss, setting: Setting, head: str, low: float, high: float, belo
     return kl(head, p["mu"], p["head"]).double().mean().item()
 
 
-def _decider(loss: Loss, setting: Setting, head: str, above: float) -> tuple[str, int]:
+def _decider(loss: Loss, setting: Setting, head: str, below: float, above: float) -> tuple[str, int]:
     """One latent of one datum has a large KL, all others none: whose weight is the upper one?"""
     sizes = torch.full((setting.batch, setting.latent), LEVELS[0], dtype=torch.float64)
     sizes[0, 0] = LEVELS[-1]
     p = _point(setting, head, sizes)
     weights = (loss.gradients(p)["mu"] / p["mu"]).double()
-    upper = (weights - above).abs() < 1e-3 * abs(above)
+    upper = (weights - above).abs() < 1e-3 * max(abs(above), abs(below))
     if upper.all():
         return "per datum, on average over the batch, which is coupled", setting.latent
     if upper[0].all():

@@ -1,5 +1,6 @@
 """A KL by sampling, log q(z|x) - log p(z): at a z that is given, or at one that the loss draws from known noise."""
 
+import math
 from dataclasses import replace
 
 import torch
@@ -7,12 +8,14 @@ from torch import Tensor
 
 from compare.calling import Loss
 from compare.divergence import COUPLED, Divergence, couples
-from compare.families import HEADS, variance
+from compare.families import HEADS, NEUTRAL, variance
 from compare.probing import Point, Setting, draw
 from compare.reconstruction import fit
 
 IN_EXPECTATION = "the KL is one draw of log q(z|x) - log p(z): exact in expectation, noisier than the closed form"
 PATH = "log q holds mu and the head fixed (sticking the landing): the gradient along z is exact in expectation"
+STEP = 1 / 16
+BENT = "the sampled KL's weight changes with its size (capacity, free bits)"
 SEEDS = range(100, 120)  # of the draws whose moments are checked
 
 
@@ -28,15 +31,23 @@ def _gradients(head: str, p: Point, prior: float) -> list[Tensor]:
     return list(torch.autograd.grad(value.sum(), leaves))
 
 
+def far(setting: Setting) -> Point:
+    """Where log q(z) - log p(z) is large, so that no free bits hide it."""
+    p = draw(setting, 9)
+    return p | {"z": 10 * p["z"]}
+
+
 def at_given_z(loss: Loss, setting: Setting) -> Divergence:
     """b (log q(z) - log p(z)), pointwise: its gradients in mu, the head and z are known at any z."""
-    points = [draw(setting, seed, size=size) for seed, size in ((1, 1.0), (2, 3.0), (3, 1.0))]
+    points = [*(draw(setting, seed, size=size) for seed, size in ((1, 1.0), (2, 3.0), (3, 1.0))), far(setting)]
     found = [loss.gradients(p) for p in points]
     listed = [g[slot] for g in found for slot in ("mu", "head", "z")]
     for head in HEADS:
         weight, apart = fit(listed, [s for p in points for s in _gradients(head, p, 1.0)])
         if apart < setting.tolerance:
             note = PATH if loss.numeric else IN_EXPECTATION
+            if bent := _bent(loss, setting, head, weight):
+                return Divergence(head, weight, "sampled", "capacity", (note, bent))
             return Divergence(
                 head,
                 weight,
@@ -45,7 +56,31 @@ def at_given_z(loss: Loss, setting: Setting) -> Divergence:
                 value=lambda p, head=head: _value(head, p),
                 weigh=lambda s, head=head: _weight(loss, s, head),
             )
-    return _another_prior(loss, points, found, setting)
+    return _per_datum(points, found, setting) or _another_prior(loss, points, found, setting)
+
+
+def _bent(loss: Loss, setting: Setting, head: str, weight: float) -> str:
+    """Is the weight another where log q(z) - log p(z) is about 0, or large?"""
+    for size in (1e-2, 30.0):
+        p = draw(setting, 8, size=size)
+        near = {"z": size * p["z"], "head": NEUTRAL.get(head, 0.0) + 0.3 * min(size, 1) * p["eps"].sigmoid()}
+        found = loss.gradients(p | near)
+        factor, apart = fit([found[slot] for slot in ("mu", "head", "z")], _gradients(head, p | near, 1.0))
+        if apart > setting.tolerance or abs(factor / weight - 1) > 10 * setting.tolerance:
+            return BENT
+    return ""
+
+
+def _per_datum(points: list[Point], found: list[Point], setting: Setting) -> Divergence | None:
+    """The right shape with another weight for every datum: the sampled KL of a datum is cut, or bent."""
+    for head in HEADS:
+        shapes = [torch.cat(_gradients(head, p, 1.0), -1).flatten(0, -2) for p in points]
+        gradients = [torch.cat([g[slot] for slot in ("mu", "head", "z")], -1).flatten(0, -2) for g in found]
+        g, s = torch.cat(gradients), torch.cat(shapes)
+        factors = (g * s).sum(1, keepdim=True) / (s * s).sum(1, keepdim=True)
+        if (g - factors * s).abs().max() < setting.tolerance * g.abs().max():
+            return Divergence(head, factors.max().item(), "sampled", "capacity", (BENT,))
+    return None
 
 
 def _value(head: str, p: Point) -> float:
@@ -71,11 +106,23 @@ def _another_prior(loss: Loss, points: list[Point], found: list[Point], setting:
         share, apart = fit(rest, [p["z"] for p in points])
         if apart < setting.tolerance:
             note = f"log p(z) weighs {share / weight:.6g} times as much as log q(z|x), or the prior's variance is not 1"
-            return Divergence(head, weight, "sampled", "other_prior" if share * weight > 0 else "wrong_kl", (note,))
+            if share * weight < 0:
+                return Divergence(head, weight, "sampled", "wrong_kl", (note,))
+            return _of_variance(head, weight, weight / share, note)
         return Divergence(head, weight, "sampled", "other_prior", ("log p(z) is not that of N(0, 1)",))
     if couples(loss, setting):
         return Divergence(form="sampled", fault="not_elbo", notes=(COUPLED,))
     return Divergence(form="sampled", fault="wrong_kl", notes=("log q(z|x) fits a normal under no head",))
+
+
+def _of_variance(head: str, weight: float, v0: float, note: str) -> Divergence:
+    """log q(z) - log N(z; 0, v0), if its constant is there too; without it, log p(z) has a weight of its own."""
+
+    def value(p: Point) -> float:
+        log_p = -0.5 * (math.log(v0) + p["z"] ** 2 / v0)
+        return (_density(head, p["mu"], p["head"], p["z"]) - log_p).double().sum().item()
+
+    return Divergence(head, weight, "sampled", "other_prior", (note,), value, lambda s: weight, slip=note)
 
 
 def at_drawn_z(loss: Loss, setting: Setting) -> Divergence:
@@ -93,6 +140,9 @@ def at_drawn_z(loss: Loss, setting: Setting) -> Divergence:
         if not max((a - b).abs().max() for a, b in zip(first, second, strict=True)) <= 10 * setting.tolerance * size:
             continue
         weight = _drawn_weight(loss, setting)
+        sizes = [_drawn_weight(loss, setting, size) for size in (1e-2, 30.0)]
+        if any(abs(other / weight - 1) > 10 * setting.tolerance for other in sizes):
+            return Divergence(head, weight, "drawn", "capacity", (BENT,))
         note = _moments(loss, setting, head)
         return Divergence(
             head,
@@ -113,8 +163,8 @@ def _fixed(setting: Setting, seed: int, noise: int = 0) -> Point:
 
 def _factor(loss: Loss, p: Point, seed: int) -> Tensor:
     """k: the slope of dL/dmu in mu."""
-    up = p | {"mu": p["mu"] + 1}
-    return loss.gradients(up, seed)["mu"] - loss.gradients(p, seed)["mu"]
+    up = p | {"mu": p["mu"] + STEP}
+    return (loss.gradients(up, seed)["mu"] - loss.gradients(p, seed)["mu"]) / STEP
 
 
 def _solved(loss: Loss, head: str, p: Point, seed: int) -> tuple[Tensor, Tensor]:
@@ -131,8 +181,9 @@ def _noise(loss: Loss, setting: Setting, head: str, draw_seed: int) -> tuple[Ten
     return _solved(loss, head, _fixed(setting, draw_seed), seed=0)
 
 
-def _drawn_weight(loss: Loss, setting: Setting) -> float:
-    return _factor(loss, _fixed(setting, 1), 0).double().mean().item()
+def _drawn_weight(loss: Loss, setting: Setting, size: float = 1.0) -> float:
+    p = _fixed(setting, 1)
+    return _factor(loss, p | {"mu": size * p["mu"]}, 0).double().mean().item()
 
 
 def _drawn_value(loss: Loss, head: str, p: Point, setting: Setting) -> float:
@@ -152,6 +203,12 @@ def _moments(loss: Loss, setting: Setting, head: str) -> str:
         return f"the noise has mean {e.mean():.3g}, not 0"
     if abs(squared.mean() - 1) > 6 * (2 / count) ** 0.5:
         return f"the noise has standard deviation {squared.mean().sqrt():.4g}, not 1"
+    if (
+        setting.latent > 1
+        and abs(sum((pair[0][..., 0] * pair[0][..., 1]).mean() for pair in pairs)) / len(pairs)
+        > 6 / (count / setting.latent) ** 0.5
+    ):
+        return "the same noise is used for several latents of a datum"
     single = (squared - e**2).abs().max() < 1e-3
     if single and abs((e**4).mean() - 3) > 6 * (96 / count) ** 0.5:
         return f"the noise is not normal: its kurtosis is {(e**4).mean():.3g}, not 3"

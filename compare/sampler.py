@@ -33,6 +33,7 @@ def check(reparameterize: Sampler, head: str) -> str:
         _off_centre(noise, spread)
         or _off_scale(spread, wanted, h[0], head)
         or _not_normal(noise / spread)
+        or _shared(noise / spread)
         or _no_gradient(z, leaves)
     )
 
@@ -99,6 +100,11 @@ def _not_normal(standardised: Tensor) -> str:
     if abs(kurtosis - 3) < 6 * (96 / standardised.numel()) ** 0.5:
         return ""
     return f"the noise is not normal: its kurtosis is {kurtosis:.3g}, not 3 (uniform noise has 1.8)"
+
+
+def _shared(standardised: Tensor) -> str:
+    together = (standardised[:, 0] * standardised[:, 1]).mean().abs()
+    return "" if together < 6 / DRAWS**0.5 else "the same noise is used for several latents of a datum"
 
 
 def _no_gradient(z: Tensor, leaves: list[Tensor]) -> str:
