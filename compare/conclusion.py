@@ -33,13 +33,9 @@ def refused(kind: str, *notes: str) -> Verdict:
 
 
 def conclude(
-    loss: Loss,
-    setting: Setting,
-    first: Reconstruction,
-    second: Divergence,
-    wrong_sampler: str,
+    loss: Loss, setting: Setting, first: Reconstruction, second: Divergence, wrong_sampler: str = ""
 ) -> Verdict:
-    """The verdict, whatever is known of the halves."""
+    """The verdict; `wrong_sampler` says what is wrong with the sampler, if anything is."""
     notes = [note for note in (*first.notes, *second.notes, wrong_sampler) if note]
     faults = {first.fault, second.fault, "wrong_sampler" if wrong_sampler else ""}
     likelihood = first.family.name if first.family else None
@@ -50,7 +46,7 @@ def conclude(
     if numbers.first.c < 0 or numbers.second.c < 0:
         faults.add("wrong_sign")
         notes.append(_sign(numbers))
-    if second.fault == "other_prior" and second.centred and not _negligible(numbers, setting, first):
+    if second.fault == "other_prior" and second.centred and not _accounted(setting, first, second, numbers):
         # A prior of another variance would have its own constant; without it, it is a slip in one of the terms.
         faults = faults - {"other_prior"} | {"wrong_kl"}
         notes = [second.slip or "its constant is not that of a prior", *notes]
@@ -85,7 +81,10 @@ def _level(loss: Loss, setting: Setting, first: Reconstruction) -> float:
     return max(abs(loss.total(draw(setting, 1)).item()), abs(first.weight * first.value(setting, draw(setting, 1))))
 
 
-def _negligible(numbers: Numbers, setting: Setting, first: Reconstruction) -> bool:
+def _accounted(setting: Setting, first: Reconstruction, second: Divergence, numbers: Numbers) -> bool:
+    """Is nothing left beside the two terms but the likelihood's own constant?"""
+    if first.family.constant and _complete(setting, first, second, numbers):
+        return True
     return numbers.offset.c == 0 and not numbers.varies
 
 

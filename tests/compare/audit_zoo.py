@@ -1034,3 +1034,9 @@ def importance_weighted_over_the_batch(probs, x, mu, logvar):
 @specimen("not_elbo", roles="mean x z")
 def regularised_autoencoder(recon, x, z):
     return F.mse_loss(recon, x) + 0.5 * (z**2).sum(1).mean()
+
+
+@specimen("other_prior", roles=MEAN, says="variance 0.5", sigma2=1, beta=1)
+def a_narrower_prior_and_a_gaussian(recon, x, mu, logvar):
+    q, p = Normal(mu, (logvar / 2).exp()), Normal(torch.zeros_like(mu), math.sqrt(0.5))
+    return -Normal(recon, 1.0).log_prob(x).sum() + kl_divergence(q, p).sum()
