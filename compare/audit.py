@@ -3,7 +3,6 @@
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from itertools import product
 from typing import Any
 
 import torch
@@ -53,17 +52,17 @@ def audit(
     with undisturbed():
         options = [naming.given(roles)] if roles is not None else naming.candidates(loss, kwargs)
         verdicts = []
-        # Where names leave a choice, a wrong one raises for every shape: only the ordinary ones are tried at first.
-        for tries, option in product((40, 400) if len(options) > 1 else (400,), options):
+        for option, tries in _attempts(options):
             verdicts.append(_audited(loss, option, reparameterize, output, kwargs, tries))
-            if verdicts[-1].is_elbo or (tries, option) == (40, options[-1]) and not _all_raise(verdicts):
+            if verdicts[-1].is_elbo:
                 break
     # The reading under which the loss makes most sense.
     return min(verdicts, key=lambda verdict: list(KINDS).index(verdict.kind))
 
 
-def _all_raise(verdicts: Sequence[Verdict]) -> bool:
-    return all(verdict.kind == "raises" for verdict in verdicts)
+def _attempts(options: Sequence[Roles]) -> list[tuple[Roles, int]]:
+    """Where names leave a choice, a wrong one raises for every shape: only the likeliest is tried with all of them."""
+    return [(options[0], 400), *((option, 40) for option in options[1:])]
 
 
 def _audited(

@@ -25,7 +25,7 @@ def opened(loss: Loss, roles: Roles, tries: int, *, classes: bool = False) -> Se
         Unprobeable: there are none.
     """
     first = ""
-    doubtful = None
+    uneven = None
     for setting in settings("real" if roles.output == "logits" else "unit", tries, classes=classes):
         point = draw(setting, 1)
         try:
@@ -33,9 +33,12 @@ def opened(loss: Loss, roles: Roles, tries: int, *, classes: bool = False) -> Se
             loss.chosen = _total_of(loss, setting)
             if torch.isfinite(loss.total(point)):
                 loss.gradients(point)
-                if _plausible(loss, setting):
+                # A loss that reshapes, view(-1, 784), takes four images for one; not so five.
+                if "batch" not in setting.wired:
+                    loss.parts(draw(replace(setting, batch=setting.batch + 1), 1))
+                if len(setting.datum) < 2 or "data" in setting.wired or _even(loss, setting):
                     return setting
-                doubtful = doubtful or setting
+                uneven = uneven or setting
             first = first or "it is not finite"
         except NoTensor:
             raise
@@ -43,19 +46,9 @@ def opened(loss: Loss, roles: Roles, tries: int, *, classes: bool = False) -> Se
             first = first or (str(error) if isinstance(error, Raised) else f"{type(error).__name__}: {error}")
             if isinstance(error.__cause__, HOPELESS):
                 break
-    if doubtful:
-        return doubtful
+    if uneven:
+        return uneven
     raise Unprobeable(first)
-
-
-def _plausible(loss: Loss, setting: Setting) -> bool:
-    """A loss that reshapes takes wrong shapes for right ones: view(-1, 784), a mean over what it takes for channels."""
-    if "batch" not in setting.wired:
-        try:
-            loss.parts(draw(replace(setting, batch=setting.batch + 1), 1))
-        except Raised:
-            return False
-    return len(setting.datum) < 2 or "data" in setting.wired or _even(loss, setting)
 
 
 def _even(loss: Loss, setting: Setting) -> bool:
