@@ -1,5 +1,7 @@
 """Which of the shapes and values does a loss take, and what in its answer is the loss?"""
 
+import re
+from collections import deque
 from dataclasses import replace
 from typing import Any
 
@@ -10,6 +12,7 @@ from compare.probing import Setting, draw, settings
 from compare.roles import Roles
 
 TOTALS = ("loss", "total_loss", "total", "objective")
+LARGEST = 20_000  # size that an error message is believed to ask for
 # No other shape heals these.
 HOPELESS = (NameError, ImportError, AttributeError, TypeError)
 
@@ -24,18 +27,12 @@ def opened(loss: Loss, roles: Roles, tries: int, *, classes: bool = False) -> Se
     Raises:
         Unprobeable: there are none.
     """
-    first = ""
-    uneven = None
-    for setting in settings("real" if roles.output == "logits" else "unit", tries, classes=classes):
-        point = draw(setting, 1)
+    queue = deque(settings("real" if roles.output == "logits" else "unit", tries, classes=classes))
+    first, uneven, hinted = "", None, {queue[0]}
+    while queue:
+        setting = queue.popleft()
         try:
-            loss.chosen = None
-            loss.chosen = _total_of(loss, setting)
-            if torch.isfinite(loss.total(point)):
-                loss.gradients(point)
-                # A loss that reshapes, view(-1, 784), takes four images for one; not so five.
-                if "batch" not in setting.wired:
-                    loss.parts(draw(replace(setting, batch=setting.batch + 1), 1))
+            if _taken(loss, setting):
                 if len(setting.datum) < 2 or "data" in setting.wired or _even(loss, setting):
                     return setting
                 uneven = uneven or setting
@@ -46,9 +43,36 @@ def opened(loss: Loss, roles: Roles, tries: int, *, classes: bool = False) -> Se
             first = first or (str(error) if isinstance(error, Raised) else f"{type(error).__name__}: {error}")
             if isinstance(error.__cause__, HOPELESS):
                 break
+            if setting in hinted:
+                said = _said(setting, str(error))
+                hinted |= set(said)
+                queue.extendleft(reversed(said))
     if uneven:
         return uneven
     raise Unprobeable(first)
+
+
+def _taken(loss: Loss, setting: Setting) -> bool:
+    """Is the loss a finite number there? Also finds the total."""
+    point = draw(setting, 1)
+    loss.chosen = None
+    loss.chosen = _total_of(loss, setting)
+    if not torch.isfinite(loss.total(point)):
+        return False
+    loss.gradients(point)
+    # A loss that reshapes, view(-1, 784), takes four images for one; not so five.
+    if "batch" not in setting.wired:
+        loss.parts(draw(replace(setting, batch=setting.batch + 1), 1))
+    return True
+
+
+def _said(setting: Setting, message: str) -> list[Setting]:
+    """The sizes that an error names: "shape '[-1, 500]' is invalid for input of size 28" asks for 500."""
+    own = {setting.batch, setting.batch + 1, setting.data, setting.latent}
+    own |= {n * m for n in own for m in own}
+    sizes = [n for n in map(int, dict.fromkeys(re.findall(r"\d+", message))) if 1 < n <= LARGEST and n not in own]
+    options = [("data", {"datum": (n,)}) for n in sizes[:3]] + [("latent", {"latent": n}) for n in sizes[:3]]
+    return [replace(setting, **o, wired=setting.wired | {axis}) for axis, o in options if axis not in setting.wired]
 
 
 def _even(loss: Loss, setting: Setting) -> bool:

@@ -184,6 +184,25 @@ def test_sizes_that_are_wired_in(latent, batch):
     assert audit(wired, roles=("logits", "x", "mu", "logvar")).kind == "elbo"
 
 
+@pytest.mark.parametrize(("data", "latent"), [(500, 3), (90, 14), (784, 50)])
+def test_sizes_that_an_error_names(data, latent):
+    def wired(logits, x, mu, logvar):
+        logits, x, mu, logvar = logits.view(-1, data), x.view(-1, data), mu.view(-1, latent), logvar.view(-1, latent)
+        return elbo(logits, x, mu, logvar) / len(x)
+
+    verdict = audit(wired, roles=("logits", "x", "mu", "logvar"))
+    assert verdict.kind == "scaled"
+    assert verdict.reductions["scale"] == "1 / batch"
+
+
+def test_a_loss_that_always_raises_is_given_up():
+    def broken(a, b, c, d):
+        raise RuntimeError("no shape will do")
+
+    verdict = audit(broken)
+    assert (verdict.kind, verdict.notes) == ("raises", ("RuntimeError: no shape will do",))
+
+
 @pytest.mark.parametrize("sizes", [{"batch": 100, "data": 784, "latent": 2}])
 def test_formulas_are_said(sizes):
     verdict = audit(ZOO["keras_blog"].loss)
