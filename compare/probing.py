@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from itertools import islice, product
 from typing import Any
 
@@ -78,6 +79,13 @@ _LAYOUTS = (
     {"datum": (1, 64, 64), "wired": _WIRED},
     {"datum": (3, 64, 64), "wired": _WIRED},
 )
+_OPTIONS: tuple[Sequence[dict[str, Any]], ...] = (
+    [{}, {"target": "binary"}],
+    [{}, {"dtype": torch.float32}],
+    [{"latent": n} for n in (3, 20, 2, 10, 32, 16, 64, 128)],
+    [{"batch": n} for n in (4, 128, 64, 32, 100)],
+    [{}, {"particles": 5}],
+)
 _LARGEST = 128 * 784  # numbers in a batch, so that a loss which always raises does so soon
 
 
@@ -89,19 +97,17 @@ def settings(output: str, tries: int = 400, *, classes: bool = False) -> Iterato
         tries: how many at most; 400 allow for two things out of the ordinary, and for most threes.
         classes: only those whose data are classes.
     """
-    options = (
-        _LAYOUTS,
-        [{"latent": n} for n in (3, 20, 2, 10, 32, 16, 64, 128)],
-        [{"output": output}, {"output": "real" if output == "unit" else "unit"}],
-        [{}, {"target": "binary"}],
-        [{}, {"dtype": torch.float32}],
-        [{"batch": n} for n in (4, 128, 64, 32, 100)],
-        [{}, {"particles": 5}],
-    )
-    indexes = product(*(range(len(option)) for option in options))
-    ordered = (_setting(options, i) for i in sorted(indexes, key=_oddity))
+    domains = [{"output": output}, {"output": "real" if output == "unit" else "unit"}]
+    ordered = (_setting((_LAYOUTS, domains, *_OPTIONS), indexes) for indexes in _indexes())
     fitting = (s for s in ordered if s.batch * s.data <= _LARGEST and (s.target == "classes" or not classes))
     yield from islice(fitting, tries)
+
+
+@cache
+def _indexes() -> list[tuple[int, ...]]:
+    """One choice of every option, the most ordinary first."""
+    sizes = (len(_LAYOUTS), 2, *map(len, _OPTIONS))
+    return sorted(product(*map(range, sizes)), key=_oddity)
 
 
 def _oddity(indexes: Sequence[int]) -> tuple[int, int]:
@@ -114,7 +120,8 @@ def _setting(options: Sequence[Sequence[dict[str, Any]]], indexes: Sequence[int]
     merged: dict[str, Any] = {}
     for option, index in zip(options, indexes, strict=True):
         merged = option[index] | merged
-    wired = merged.get("wired", _NONE) | ({"latent"} if indexes[1] else _NONE) | ({"batch"} if indexes[5] else _NONE)
+    *_, latent, batch, _ = indexes
+    wired = merged.get("wired", _NONE) | ({"latent"} if latent else _NONE) | ({"batch"} if batch else _NONE)
     return Setting(**merged | {"wired": wired})
 
 

@@ -3,7 +3,7 @@
 import inspect
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice, product
 from typing import Any
 
@@ -34,14 +34,14 @@ class Roles:
     """What is passed where; `output` and `head` are what the user says that they are, or just those words."""
 
     positional: tuple[Any, ...] = ()
-    named: Mapping[str, Any] = ()  # type: ignore[assignment]
+    named: Mapping[str, Any] = field(default_factory=dict)
     output: str = "output"
     head: str = "head"
     head_name: str = ""
 
     @property
     def slots(self) -> set[str]:
-        given = [*self.positional, *dict(self.named).values()]
+        given = [*self.positional, *self.named.values()]
         return {value.name for value in given if isinstance(value, Slot)}
 
 

@@ -61,11 +61,12 @@ def at_given_z(loss: Loss, setting: Setting) -> Divergence:
 
 def _bent(loss: Loss, setting: Setting, head: str, weight: float) -> str:
     """Is the weight another where log q(z) - log p(z) is about 0, or large?"""
-    for size in (1e-2, 30.0):
+    for size in (1e-2, 100.0):
         p = draw(setting, 8, size=size)
-        near = {"z": size * p["z"], "head": NEUTRAL.get(head, 0.0) + 0.3 * min(size, 1) * p["eps"].sigmoid()}
-        found = loss.gradients(p | near)
-        factor, apart = fit([found[slot] for slot in ("mu", "head", "z")], _gradients(head, p | near, 1.0))
+        p["head"] = NEUTRAL.get(head, 0.0) + 0.3 * min(size, 1) * p["eps"].sigmoid()
+        p["z"] = p["mu"] + variance(head, p["head"])[0].sqrt() * p["eps"]
+        found = loss.gradients(p)
+        factor, apart = fit([found[slot] for slot in ("mu", "head", "z")], _gradients(head, p, 1.0))
         if apart > setting.tolerance or abs(factor / weight - 1) > 10 * setting.tolerance:
             return BENT
     return ""

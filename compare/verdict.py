@@ -102,13 +102,12 @@ class Verdict:
         return f", {self.reductions[term]}" if term in self.reductions else ""
 
     def _quantities(self) -> str:
-        said = []
+        said, sized = [], False
         for name in ("beta", "sigma2", "scale", "offset"):
             value, formula = getattr(self, name), self.reductions.get(name, "")
             if value is None or (name == "offset" and value == 0):
                 continue
-            if any(axis in formula for axis in ("batch", "data", "latent")):
-                said.append(f"{name} = {formula} ({value:.6g} at {self.reductions['at']})")
-            else:
-                said.append(f"{name} = {value:.6g}")
-        return "; ".join(said)
+            depends = any(axis in formula for axis in ("batch", "data", "latent"))
+            sized |= depends
+            said.append(f"{name} = {formula} = {value:.6g}" if depends else f"{name} = {value:.6g}")
+        return "; ".join(said) + (f", at {self.reductions['at']}" if sized else "")

@@ -1040,3 +1040,20 @@ def regularised_autoencoder(recon, x, z):
 def a_narrower_prior_and_a_gaussian(recon, x, mu, logvar):
     q, p = Normal(mu, (logvar / 2).exp()), Normal(torch.zeros_like(mu), math.sqrt(0.5))
     return -Normal(recon, 1.0).log_prob(x).sum() + kl_divergence(q, p).sum()
+
+
+@specimen("capacity", roles="logits x mu logvar z", says="changes with its size")
+def a_sampled_kl_cut_off(logits, x, mu, logvar, z):
+    kl = normal_log_density(z, mu, logvar) - normal_log_density(z, 0 * z, 0 * z)
+    return bcel(logits, x).sum() + kl.mean().clamp(max=1000)
+
+
+@specimen("elbo", beta=1, head="logvar")
+def input_is_the_reconstruction(input, target, mu, sigma):
+    """As in torch.nn.functional: input is the prediction."""
+    return F.binary_cross_entropy(input, target, reduction="sum") + summed(mu, sigma)
+
+
+@specimen("scaled", beta=1, head="logvar")
+def input_is_the_data(inputs, outputs, mean, log_var):
+    return (bce(outputs, inputs).sum(-1) + kld(mean, log_var).sum(-1)).mean()
