@@ -40,6 +40,7 @@ def train(
     batch_size: int = 128,
     optimizer: Callable[[Iterable], torch.optim.Optimizer] = lambda parameters: torch.optim.Adam(parameters, lr=1e-3),
     beta_warmup: int = 0,
+    clip: float = math.inf,
     resume: bool = False,
     **experiment,  # noqa: ANN003
 ) -> int:
@@ -51,13 +52,17 @@ def train(
         batch_size: data per step; the last batch of an epoch holds what is left.
         optimizer: a class of torch.optim.
         beta_warmup: epochs over which the KL's weight rises linearly to beta.
+        clip: largest norm of a step's gradient; longer ones are scaled down (counts want it).
         resume: go on from the checkpoint in the folder.
     """
     with refuse(exits.DATA, DataError), refuse(exits.CONFIGURATION, ValueError, TypeError):
         if epochs < 1 or batch_size < 1 or beta_warmup < 0:
             raise ValueError("epochs and batch_size are at least 1, beta_warmup at least 0")
+        if not clip > 0:
+            raise ValueError(f"clip = {clip}: the largest norm of a gradient is positive")
         lab = Experiment(**experiment)
-        steps = optimizer(list(lab.objective.parameters()))
+        parameters = list(lab.objective.parameters())
+        steps = optimizer(parameters)
     data, objective = lab.dataset, lab.objective
     count, per_epoch = len(data.train), math.ceil(len(data.train) / batch_size)
     announce(lab, folder)
@@ -91,7 +96,8 @@ def train(
             validated = True
             steps.zero_grad()
             loss.backward()
-            if not finite(loss, objective.parameters()):
+            norm = torch.nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
+            if not (loss.detach() + norm).isfinite():
                 save()
                 bar.close()
                 print(
@@ -100,6 +106,8 @@ def train(
                     file=sys.stderr,
                 )
                 return exits.NOT_FINITE
+            if clip < math.inf:
+                torch.nn.utils.clip_grads_with_norm_(parameters, clip, norm)
             steps.step()
 
             step += 1
@@ -139,12 +147,6 @@ def order(seed: int, epoch: int, count: int) -> Tensor:
     """The order of the data in an epoch, a function of seed and epoch, so that a resumed run needs no memory of it."""
     mixed = int(np.random.SeedSequence([seed, epoch]).generate_state(1)[0])
     return torch.randperm(count, generator=torch.Generator().manual_seed(mixed))
-
-
-def finite(loss: Tensor, parameters: Iterable[Tensor]) -> bool:
-    """Whether the loss and every gradient are finite, in one look."""
-    norm = torch.nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
-    return bool((loss.detach() + norm).isfinite())
 
 
 def test(lab: Experiment) -> dict[str, float]:

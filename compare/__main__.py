@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-from compare.audit_command import audit_command
+from compare.auditing.command import audit_command
 from compare.losses import losses
 from training import ExperimentParser, Parser
 

@@ -70,7 +70,7 @@ def particles(case: Case) -> list[Row]:
     fit = stats.linregress(np.log(PARTICLES), [np.log(draws[k].var().item()) for k in PARTICLES])
     # A log-variance of n draws is known to sqrt(2 / (n - 1)); that, and not the scatter of five points, is the error.
     spread = np.log(PARTICLES).std() * len(PARTICLES) ** 0.5
-    error = (2 / (REPLICATES - 1)) ** 0.5 / spread
+    error = float((2 / (REPLICATES - 1)) ** 0.5 / spread)
     mean = same_mean("6", f"mean of {PARTICLES[-1]} samples", "mean of one", draws[PARTICLES[-1]], draws[1])
     slope = Row(
         step="6",

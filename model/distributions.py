@@ -134,6 +134,14 @@ class DiscretizedLogistic(dist.TorchDistribution):
         return above.sum(-1) / self.steps
 
 
+class BagOfWords(dist.Multinomial):
+    """A multinomial of as many words as each value holds; its coefficient is computed once per value, not per z."""
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        orders = (value.sum(-1) + 1).lgamma() - (value + 1).lgamma().sum(-1)
+        return orders + (value * self.logits.log_softmax(-1)).sum(-1)
+
+
 class RelaxedOneHot(dist.RelaxedOneHotCategorical):
     """Concrete vectors whose coordinates cannot underflow to 0, where their log-density is nan."""
 

@@ -7,6 +7,7 @@ import torch
 from pyro.distributions import constraints
 from torch import Tensor, nn
 
+from model.distributions import BagOfWords
 from model.likelihoods.base import Likelihood
 from model.networks import Network, bounded
 
@@ -74,4 +75,4 @@ class Multinomial(Likelihood):
 
     def forward(self, z: Tensor) -> dist.TorchDistribution:
         (logits,) = self.decode(z)
-        return dist.Multinomial(int(self.longest), logits=logits, validate_args=False)
+        return BagOfWords(int(self.longest), logits=logits, validate_args=False)

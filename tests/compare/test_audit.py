@@ -5,7 +5,7 @@ import torch
 
 from compare import Verdict, audit
 from compare.__main__ import main
-from compare.verdict import KINDS, RIGHT
+from compare.auditing.verdict import KINDS, RIGHT
 from tests.compare.audit_zoo import ZOO
 
 

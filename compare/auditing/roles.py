@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from itertools import islice, product
 from typing import Any
 
-from compare.calling import Slot
+from compare.auditing.calling import Slot
 
 SLOT_OF = {"logits": "output", "probs": "output", "mean": "output", "output": "output", "x": "x", "mu": "mu"}
 SLOT_OF |= {"logvar": "head", "logstd": "head", "std": "head", "var": "head", "head": "head", "z": "z", "eps": "eps"}

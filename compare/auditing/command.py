@@ -9,8 +9,8 @@ from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
-from compare.audit import audit
-from compare.roles import SLOT_OF
+from compare.auditing.audit import audit
+from compare.auditing.roles import SLOT_OF
 from training import exits, refuse
 
 

@@ -10,11 +10,11 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from compare import capacity
-from compare.calling import Loss
-from compare.families import HEADS, REAL_HEADS, WRONG_KLS, kl, variance
-from compare.probing import Point, Setting, draw
-from compare.reconstruction import fit
+from compare.auditing import capacity
+from compare.auditing.calling import Loss
+from compare.auditing.families import HEADS, REAL_HEADS, WRONG_KLS, kl, variance
+from compare.auditing.probing import Point, Setting, draw
+from compare.auditing.reconstruction import fit
 
 COUPLED = "the second term couples data or latents, as no KL to N(0, 1) does"
 Value = Callable[[Point], float]

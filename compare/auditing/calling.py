@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from compare.probing import SLOTS, Point
+from compare.auditing.probing import SLOTS, Point
 
 
 class NoTensor(ValueError):

@@ -6,8 +6,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from compare.calling import seed_everything
-from compare.families import HEADS
+from compare.auditing.calling import seed_everything
+from compare.auditing.families import HEADS
 
 DRAWS = 40_000
 Sampler = Callable[..., Tensor]

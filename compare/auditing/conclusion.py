@@ -3,12 +3,12 @@
 import math
 from dataclasses import dataclass
 
-from compare.calling import Loss
-from compare.divergence import Divergence
-from compare.probing import Setting, draw
-from compare.reconstruction import Reconstruction, weigh
-from compare.scaling import NEGLIGIBLE, REFERENCE, Monomial, Weights, measure, reduction
-from compare.verdict import Verdict
+from compare.auditing.calling import Loss
+from compare.auditing.divergence import Divergence
+from compare.auditing.probing import Setting, draw
+from compare.auditing.reconstruction import Reconstruction, weigh
+from compare.auditing.scaling import NEGLIGIBLE, REFERENCE, Monomial, Weights, measure, reduction
+from compare.auditing.verdict import Verdict
 
 # What a loss is refused for, the gravest first.
 FAULTS = ("not_elbo", "wrong_likelihood", "wrong_kl", "wrong_sign", "other_prior", "capacity", "wrong_sampler")

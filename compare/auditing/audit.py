@@ -8,15 +8,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from compare import divergence, reconstruction, sampled, sampler
-from compare import roles as naming
-from compare.calling import Loss, Raised, undisturbed
-from compare.conclusion import conclude, refused
-from compare.divergence import Divergence
-from compare.opening import Unprobeable, opened
-from compare.probing import Setting, draw
-from compare.roles import Roles
-from compare.verdict import KINDS, Verdict
+from compare.auditing import divergence, reconstruction, sampled, sampler
+from compare.auditing import roles as naming
+from compare.auditing.calling import Loss, Raised, undisturbed
+from compare.auditing.conclusion import conclude, refused
+from compare.auditing.divergence import Divergence
+from compare.auditing.opening import Unprobeable, opened
+from compare.auditing.probing import Setting, draw
+from compare.auditing.roles import Roles
+from compare.auditing.verdict import KINDS, Verdict
 
 STEPS = (1e-5, 1e-3, 1e-2)  # of the finite differences
 # Names under which nobody is surprised to find a head.

@@ -7,9 +7,9 @@ from typing import Any
 
 import torch
 
-from compare.calling import Loss, NoTensor, Raised
-from compare.probing import Setting, draw, settings
-from compare.roles import Roles
+from compare.auditing.calling import Loss, NoTensor, Raised
+from compare.auditing.probing import Setting, draw, settings
+from compare.auditing.roles import Roles
 
 TOTALS = ("loss", "total_loss", "total", "objective")
 LARGEST = 20_000  # size that an error message is believed to ask for

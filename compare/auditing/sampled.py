@@ -6,11 +6,11 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from compare.calling import Loss
-from compare.divergence import COUPLED, Divergence, couples
-from compare.families import HEADS, NEUTRAL, variance
-from compare.probing import Point, Setting, draw
-from compare.reconstruction import fit
+from compare.auditing.calling import Loss
+from compare.auditing.divergence import COUPLED, Divergence, couples
+from compare.auditing.families import HEADS, NEUTRAL, variance
+from compare.auditing.probing import Point, Setting, draw
+from compare.auditing.reconstruction import fit
 
 IN_EXPECTATION = "the KL is one draw of log q(z|x) - log p(z): exact in expectation, noisier than the closed form"
 PATH = "log q holds mu and the head fixed (sticking the landing): the gradient along z is exact in expectation"

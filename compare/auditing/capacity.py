@@ -5,9 +5,9 @@ import math
 import torch
 from torch import Tensor
 
-from compare.calling import Loss
-from compare.families import NEUTRAL, kl
-from compare.probing import Point, Setting, draw
+from compare.auditing.calling import Loss
+from compare.auditing.families import NEUTRAL, kl
+from compare.auditing.probing import Point, Setting, draw
 
 LEVELS = tuple(10.0**e for e in (-3, -2, -1, -0.5, 0, 0.5, 1, 1.5, 2))  # |mu|; the KL of a latent goes as its square
 

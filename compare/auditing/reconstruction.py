@@ -6,9 +6,9 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from compare.calling import Loss
-from compare.families import CATEGORICALS, HALVES, LIKELIHOODS, MISTAKES, TAKES, Family
-from compare.probing import Point, Setting, draw, one_hot
+from compare.auditing.calling import Loss
+from compare.auditing.families import CATEGORICALS, HALVES, LIKELIHOODS, MISTAKES, TAKES, Family
+from compare.auditing.probing import Point, Setting, draw, one_hot
 
 TWICE = "a sigmoid is applied twice: the decoder's output is already a probability, and the loss takes it for a logit"
 MISSING = "a sigmoid is missing: the decoder's output is a logit, and the loss takes it for a probability"

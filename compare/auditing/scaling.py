@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from compare.probing import Setting
+from compare.auditing.probing import Setting
 
 AXES = ("batch", "data", "latent")
 # Where a weight that depends on a size is quoted: MNIST, and the two latents of the tutorials.
