@@ -74,6 +74,10 @@ def links(case: Case) -> tuple:
 def line(row: Row) -> str:
     """A row as text."""
     verdict = "holds" if row.holds else "FAILS"
-    apart = f"{row.measure} {row.apart:.1e}" if row.measure == "relative" else f"{row.measure} {row.apart:.2f}"
+    apart = {
+        "relative": f"relative {row.apart:.1e}",
+        "z": f"z {row.apart:.2f}",
+        "missed": "missed" if row.apart else "seen",
+    }[row.measure]
     sides = f"{row.left:36}{row.left_value:>14.8g} | {row.right:31}{row.right_value:>14.8g}"
     return f"   {sides}  {apart:17}{verdict}  {row.note}".rstrip()

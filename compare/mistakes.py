@@ -108,7 +108,7 @@ MISTAKES = (
 
 
 def mistakes(case: Case) -> list[Row]:
-    """9. Each is seen, and amounts to the beta that its sizes say."""
+    """9. Common mistakes: what each reports, its price against the ELBO, and the beta that it amounts to."""
     return [_price(case, mistake) for mistake in MISTAKES]
 
 

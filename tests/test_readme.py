@@ -9,6 +9,7 @@ import pytest
 import evaluate
 import train
 from compare.__main__ import main as compare
+from tests.compare.audit_zoo import ZOO
 from training.catalogue import CHOICES
 
 ROOT = Path(__file__).parent.parent
@@ -78,16 +79,38 @@ def test_the_python_runs():
     assert scope["objective"](torch.ones(3, 28, 28)).item() > 3 * 200
 
 
-def test_the_quoted_comparison_is_what_is_printed(capsys):
-    quoted = re.search(r"<!-- output: python -m compare losses -->\n```\n(.*?)```", README, re.DOTALL)[1]
+def claims(text):
+    """What is claimed and whether it holds; the numbers' last digits depend on the machine."""
+    return re.findall(r"^ *(\S[^|]*?) +-?[\d.e+]+ \| (.*?) +-?[\d.e+]+ +\w+.*?(holds|FAILS)", text, re.MULTILINE)
+
+
+def exact(text):
+    """The numbers on both sides of the rows that are equalities."""
+    return [float(n) for pair in re.findall(r" (-?[\d.]+) \| .*? (-?[\d.]+)  relative", text) for n in pair]
+
+
+def test_the_quoted_chain_is_what_is_printed(capsys):
     assert compare(["losses"]) == 0
     printed = capsys.readouterr().out
+    page = (ROOT / "docs/losses.md").read_text()
+    assert len(claims(printed)) > 35
+    assert claims(page) == claims(printed)
+    assert exact(page) == pytest.approx(exact(printed), rel=1e-4)
+    quoted = re.search(r"## The answer.*?```\n(.*?)```", README, re.DOTALL)[1].splitlines()
+    lines = [line.strip() for line in page.splitlines()]
+    assert quoted
+    assert [line for line in quoted if line not in lines] == []
 
-    def stable(text):
-        """The last digits and the rounding errors depend on the machine."""
-        return re.sub(r"\d\.\de[+-]\d\d", "eps", re.sub(r"(\d+\.\d{8})\d+", r"\1", text)).split()
 
-    assert stable(printed) == stable(quoted)
+def test_the_quoted_audits_are_what_is_printed(capsys):
+    block = re.search(r"```\n(\$ python -m compare audit.*?)```", README, re.DOTALL)[1]
+    for command, quoted in re.findall(r"^\$ python -m (compare audit .*)\n((?:[^$].*\n)+)", block, re.MULTILINE):
+        compare(shlex.split(command)[1:])
+        assert capsys.readouterr().out == quoted
+
+
+def test_the_zoo_is_as_large_as_is_said():
+    assert f"{len(ZOO)} losses written from the formulas" in " ".join(README.split())
 
 
 def test_links_lead_somewhere():

@@ -113,6 +113,9 @@ def _stated(
     reading = read(setting, first, second, numbers)
     # What is left beside the two terms of no ELBO is no constant of anything.
     names = ("beta", "sigma2", "scale") if known else ("beta", "sigma2", "scale", "offset")
+    if known and not (numbers.first.whole and numbers.second.whole):
+        # A weight that grows with no whole power of any size is the weight of nothing.
+        return Verdict(kind=known, likelihood=first.family.name, head=second.head, notes=tuple(notes))
     quantities = {name: getattr(reading, name) for name in names}
     said = {name: monomial for name, monomial in quantities.items() if monomial is not None}
     sizes = REFERENCE | dict(numbers.first.fixed)

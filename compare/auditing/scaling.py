@@ -37,6 +37,10 @@ class Monomial:
         return Monomial(c, {axis: p for axis, p in powers.items() if p}, {**other.fixed, **self.fixed})
 
     @property
+    def whole(self) -> bool:
+        return all(float(p).is_integer() for p in self.powers.values())
+
+    @property
     def constant(self) -> bool:
         return not self.powers
 
