@@ -9,6 +9,7 @@ import sys
 import time
 import warnings
 from collections.abc import Callable, Iterable
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +27,7 @@ from training import (
     ExperimentParser,
     Interrupts,
     RunFolder,
+    State,
     catalogue,
     checkpoint,
     exits,
@@ -56,82 +58,48 @@ def train(
         resume: go on from the checkpoint in the folder.
     """
     with refuse(exits.DATA, DataError), refuse(exits.CONFIGURATION, ValueError, TypeError):
-        if epochs < 1 or batch_size < 1 or beta_warmup < 0:
-            raise ValueError("epochs and batch_size are at least 1, beta_warmup at least 0")
-        if not clip > 0:
-            raise ValueError(f"clip = {clip}: the largest norm of a gradient is positive")
+        if epochs < 1 or batch_size < 1 or beta_warmup < 0 or not clip > 0:
+            raise ValueError("epochs and batch_size are at least 1, beta_warmup at least 0, clip is positive")
         lab = Experiment(**experiment)
-        parameters = list(lab.objective.parameters())
-        steps = optimizer(parameters)
-    data, objective = lab.dataset, lab.objective
-    count, per_epoch = len(data.train), math.ceil(len(data.train) / batch_size)
+        state = State(lab.objective, optimizer(list(lab.objective.parameters())), lab.device)
+    with refuse(exits.CHECKPOINT, CheckpointError):
+        folder.open()
+        if resume:
+            state.resume(folder.path)
+            folder.forget_after(state.step)
     announce(lab, folder)
 
-    step, total = 0, torch.zeros((), dtype=torch.float64, device=lab.device)  # total: nats of this epoch so far
-    if resume:
-        with refuse(exits.CHECKPOINT, CheckpointError):
-            state = checkpoint.load(folder.path, lab.device)
-            step, total = state["step"], state["total"]
-            objective.load_state_dict(state["objective"])
-            steps.load_state_dict(state["optimizer"])
-            checkpoint.set_generators(state["generators"])
-        folder.forget_after(step)
-
-    def save() -> None:
-        state = {"step": step, "total": total, "objective": objective.state_dict(), "optimizer": steps.state_dict()}
-        checkpoint.save(folder.path, state | {"generators": checkpoint.generators()})
-
-    validated, row, started = False, {}, time.perf_counter()
-    bar = tqdm(total=epochs * per_epoch, initial=step, unit=" steps", disable=None)
+    data, per_epoch = lab.dataset, math.ceil(len(lab.dataset.train) / batch_size)
+    started = time.perf_counter()
+    bar = tqdm(total=epochs * per_epoch, initial=state.step, unit=" steps", disable=None)
     with Interrupts() as interrupts, bar, warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Encountered NaN")  # the loop says it, and stops
-        while step < epochs * per_epoch:
-            epoch, position = divmod(step, per_epoch)
-            index = order(lab.seed, epoch, count)[position * batch_size : (position + 1) * batch_size]
+        pyro.enable_validation(True)  # the first step proves shapes and supports
+        while state.step < epochs * per_epoch:
+            epoch, position = divmod(state.step, per_epoch)
+            index = order(lab.seed, epoch, len(data.train))[position * batch_size : (position + 1) * batch_size]
             x = data.batch(index.to(lab.device))
-            lab.set_beta(lab.beta * min(1.0, (step + 1) / (beta_warmup * per_epoch)) if beta_warmup else lab.beta)
+            if beta_warmup:
+                lab.set_beta(lab.beta * min(1.0, (state.step + 1) / (beta_warmup * per_epoch)))
 
-            pyro.enable_validation(not validated)  # the first step proves shapes and supports
-            loss = objective(x) / len(x)  # nats per datum: the one place where a sum becomes a mean
-            validated = True
-            steps.zero_grad()
-            loss.backward()
-            norm = torch.nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
-            if not (loss.detach() + norm).isfinite():
-                save()
-                bar.close()
-                print(
-                    f"error: the loss or its gradient is not finite at step {step} (loss {loss.item():.6g});"
-                    f" {folder.path / checkpoint.FILE} holds the parameters before it",
-                    file=sys.stderr,
-                )
-                return exits.NOT_FINITE
-            if clip < math.inf:
-                torch.nn.utils.clip_grads_with_norm_(parameters, clip, norm)
-            steps.step()
+            loss = lab.objective(x) / len(x)  # nats per datum: the one place where a sum becomes a mean
+            if not state.advance(loss, len(x), clip):
+                return not_finite(state, folder, loss, bar)
+            pyro.enable_validation(False)
 
-            step += 1
-            total += loss.detach() * len(x)
             bar.update()
-            if step % per_epoch == 0:
-                row = {"epoch": epoch + 1, "step": step, "loss": total.item() / count, "beta": lab.model.beta.item()}
-                row |= test(lab) | {"seconds": time.perf_counter() - started}
-                total.zero_()
-                save()
+            if state.step % per_epoch == 0:
+                row = {"epoch": epoch + 1, "step": state.step, "loss": state.mean(len(data.train))}
+                row |= {"beta": lab.model.beta.item(), **test(lab), "seconds": time.perf_counter() - started}
+                state.save(folder.path)
                 folder.log(row)
                 bar.set_postfix_str(f"loss {row['loss']:.2f}, test -ELBO {row['test_loss']:.2f} nats per datum")
             if interrupts.received:
-                save()
+                state.save(folder.path)
                 bar.close()
-                print(f"stopped at step {step}; go on with --out {folder.path} --resume", file=sys.stderr)
+                print(f"stopped at step {state.step}; go on with --out {folder.path} --resume", file=sys.stderr)
                 return interrupts.exit_code
-
-    last = (folder.metrics() or [row])[-1]
-    folder.summarize({"train": last, "kl": lab.kl})
-    print(
-        f"{folder.path}: epoch {last['epoch']}, test -ELBO {last['test_loss']:.2f} nats per datum"
-        f" = distortion {last['test_distortion']:.2f} + rate {last['test_rate']:.2f}; python evaluate.py {folder.path}"
-    )
+    conclude(lab, folder)
     return 0
 
 
@@ -143,10 +111,33 @@ def announce(lab: Experiment, folder: RunFolder) -> None:
     folder.write_environment(lab.device)
 
 
+@lru_cache(maxsize=1)
 def order(seed: int, epoch: int, count: int) -> Tensor:
     """The order of the data in an epoch, a function of seed and epoch, so that a resumed run needs no memory of it."""
     mixed = int(np.random.SeedSequence([seed, epoch]).generate_state(1)[0])
     return torch.randperm(count, generator=torch.Generator().manual_seed(mixed))
+
+
+def not_finite(state: State, folder: RunFolder, loss: Tensor, bar: tqdm) -> int:
+    """Saves what was good, says so, and returns the exit code."""
+    state.save(folder.path)
+    bar.close()
+    print(
+        f"error: the loss or its gradient is not finite at step {state.step} (loss {loss.item():.6g});"
+        f" {folder.path / checkpoint.FILE} holds the parameters before it",
+        file=sys.stderr,
+    )
+    return exits.NOT_FINITE
+
+
+def conclude(lab: Experiment, folder: RunFolder) -> None:
+    """The last line of the history, as a summary on screen and in summary.json."""
+    last = folder.metrics()[-1]
+    folder.summarize({"train": last, "kl": lab.kl})
+    print(
+        f"{folder.path}: epoch {last['epoch']}, test -ELBO {last['test_loss']:.2f} nats per datum"
+        f" = distortion {last['test_distortion']:.2f} + rate {last['test_rate']:.2f}; python evaluate.py {folder.path}"
+    )
 
 
 def test(lab: Experiment) -> dict[str, float]:
@@ -176,9 +167,8 @@ def main(argv: list[str] | None = None) -> int:
             folder.settings()  # an error here names what is missing better than the parser would
             options = parser.parse_args(["--config", str(folder.path / "config.yaml"), *argv])
         options.out = folder.path
-        folder.start(
-            yaml.safe_load(parser.dump(options, skip_unset=False)), resume=options.resume, overwrite=options.overwrite
-        )
+        settings = yaml.safe_load(parser.dump(options, skip_unset=False))
+        folder.claim(settings, resume=options.resume, overwrite=options.overwrite)
     with refuse(exits.CONFIGURATION, ValueError, TypeError):
         built = parser.instantiate(options)
     return train(

@@ -13,8 +13,8 @@ import yaml
 from pyro.infer.elbo import ELBOModule
 
 import train
-from data import MNIST, Dataset
-from training import RunFolder, checkpoint
+from data import MNIST, Arrays, Dataset
+from training import Experiment, RunFolder, checkpoint
 from training.catalogue import CHOICES
 
 
@@ -168,6 +168,7 @@ def test_every_name_trains(option, value, tmp_path):
         (["--latnt", "3"], "did you mean --latent?"),
         (["--latent", "many"], "latent"),
         (["--epochs", "0"], "epochs"),
+        (["--clip", "0"], "clip is positive"),
         (["--data.binarize", "no"], "binarise"),
         (["--data.binarize", "maybe"], "binarize"),
         (["--device", "tpu"], "device = tpu"),
@@ -227,6 +228,31 @@ def test_a_folder_in_use_leaves_with_2(small, tmp_path, capsys):
     assert "--overwrite" in said
     assert run(*small, "--epochs", 1, "--out", tmp_path / "run", "--overwrite") == 0
     assert len(metrics(tmp_path / "run")) == 1
+
+
+def test_a_run_that_is_refused_leaves_no_trace_and_removes_nothing(small, tmp_path, capsys):
+    refused(capsys, "--likelihood", "Categorical", "--out", tmp_path / "new")
+    assert not (tmp_path / "new").exists()
+    assert run(*small, "--epochs", 1, "--out", tmp_path / "old") == 0
+    refused(capsys, "--likelihood", "Categorical", "--out", tmp_path / "old", "--overwrite")
+    assert len(metrics(tmp_path / "old")) == 1
+
+
+def test_a_long_gradient_is_clipped(small, tmp_path):
+    options = [*small, "--epochs", 1, "--optimizer", "SGD", "--optimizer.lr", 1]
+    assert run(*options, "--clip", "1e-6", "--out", tmp_path / "clipped") == 0
+    assert run(*options, "--out", tmp_path / "free") == 0
+    moved = {}
+    for name in ("clipped", "free"):
+        lab = Experiment.load(RunFolder(tmp_path / name))
+        start = Experiment(data=lab_data(small), latent=2, hidden=8)
+        pairs = zip(lab.objective.parameters(), start.objective.parameters(), strict=True)
+        moved[name] = sum((p - q).square().sum().item() for p, q in pairs) ** 0.5
+    assert 0 < moved["clipped"] < 3.1e-6 < 0.1 < moved["free"], "three steps of 1e-6 at most"
+
+
+def lab_data(small):
+    return Arrays(small[small.index("--data.path") + 1], binarize="no")
 
 
 def test_the_printed_configuration_runs(small, tmp_path, capsys):

@@ -5,5 +5,6 @@ from training.exits import Interrupts, refuse
 from training.experiment import Experiment, ExperimentParser
 from training.options import Parser
 from training.run_folder import RunFolder
+from training.state import State
 
-__all__ = ["CheckpointError", "Experiment", "ExperimentParser", "Interrupts", "Parser", "RunFolder", "refuse"]
+__all__ = ["CheckpointError", "Experiment", "ExperimentParser", "Interrupts", "Parser", "RunFolder", "State", "refuse"]

@@ -24,8 +24,8 @@ class RunFolder:
     def __init__(self, path: Path) -> None:
         self.path = Path(path)
 
-    def start(self, settings: dict[str, Any], *, resume: bool = False, overwrite: bool = False) -> None:
-        """Makes the folder ready for a run with these resolved options.
+    def claim(self, settings: dict[str, Any], *, resume: bool = False, overwrite: bool = False) -> None:
+        """Asks for the folder for a run with these resolved options; nothing is written or removed yet.
 
         Raises:
             ValueError: the folder is in use and neither was asked for, or both were.
@@ -37,15 +37,19 @@ class RunFolder:
             raise ValueError(f"{self.path} is a file, not a folder for a run")
         if resume:
             self._check_same(settings)
-        elif self.path.exists() and any(self.path.iterdir()):
-            if not overwrite:
-                raise ValueError(
-                    f"{self.path} is not empty: --resume goes on with the run in it, --overwrite removes it, --out"
-                    " names another folder"
-                )
+        elif self.path.exists() and any(self.path.iterdir()) and not overwrite:
+            raise ValueError(
+                f"{self.path} is not empty: --resume goes on with the run in it, --overwrite removes it, --out"
+                " names another folder"
+            )
+        self._claimed, self._fresh = settings, not resume
+
+    def open(self) -> None:
+        """Makes the claimed folder ready, once all else about the run is known to be right."""
+        if self._fresh:
             self._clear()
         self.path.mkdir(parents=True, exist_ok=True)
-        kept = {name: value for name, value in settings.items() if name not in OF_ONE_CALL}
+        kept = {name: value for name, value in self._claimed.items() if name not in OF_ONE_CALL}
         write_atomically(self.path / "config.yaml", yaml.safe_dump(kept, sort_keys=False).encode())
 
     def settings(self) -> dict[str, Any]:

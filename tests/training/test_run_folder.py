@@ -10,39 +10,44 @@ from training import CheckpointError, RunFolder, checkpoint
 SETTINGS = {"latent": 2, "epochs": 3, "device": "cpu", "resume": False}
 
 
+def started(folder, settings, **how):
+    folder.claim(settings, **how)
+    folder.open()
+
+
 def test_a_folder_in_use_is_refused(tmp_path):
     folder = RunFolder(tmp_path / "run")
-    folder.start(SETTINGS)
+    started(folder, SETTINGS)
     folder.log({"step": 1})
     with pytest.raises(ValueError, match="not empty: --resume"):
-        folder.start(SETTINGS)
+        started(folder, SETTINGS)
     with pytest.raises(ValueError, match="choose one"):
-        folder.start(SETTINGS, resume=True, overwrite=True)
+        started(folder, SETTINGS, resume=True, overwrite=True)
     assert folder.metrics() == [{"step": 1}]
 
 
 def test_overwrite_removes_a_run_and_nothing_else(tmp_path):
     folder = RunFolder(tmp_path)
     (tmp_path / "thesis.tex").write_text("years of work")
-    folder.start(SETTINGS, overwrite=True)
+    started(folder, SETTINGS, overwrite=True)
     folder.log({"step": 1})
     folder.summarize({"a": 1})
-    folder.start(SETTINGS, overwrite=True)
+    started(folder, SETTINGS, overwrite=True)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["config.yaml", "thesis.tex"]
 
 
 def test_a_resumed_run_may_go_on_longer_and_elsewhere_but_not_be_another(tmp_path):
     folder = RunFolder(tmp_path)
-    folder.start(SETTINGS)
-    folder.start(SETTINGS | {"epochs": 9, "device": "cuda"}, resume=True)
+    started(folder, SETTINGS)
+    started(folder, SETTINGS | {"epochs": 9, "device": "cuda"}, resume=True)
     assert folder.settings()["epochs"] == 9
     with pytest.raises(CheckpointError, match="latent was 2, is 5"):
-        folder.start(SETTINGS | {"latent": 5}, resume=True)
+        started(folder, SETTINGS | {"latent": 5}, resume=True)
 
 
 def test_a_folder_without_a_run_cannot_be_resumed(tmp_path):
     with pytest.raises(ValueError, match="holds no run"):
-        RunFolder(tmp_path).start(SETTINGS, resume=True)
+        started(RunFolder(tmp_path), SETTINGS, resume=True)
 
 
 def test_lines_after_the_checkpoint_are_forgotten(tmp_path):
