@@ -5,15 +5,16 @@ from pathlib import Path
 
 from compare.auditing.command import audit_command
 from compare.losses import losses
+from compare.prove import prove
 from training import ExperimentParser, Parser
 
-COMMANDS = {"losses": losses, "audit": audit_command}
+COMMANDS = {"losses": losses, "audit": audit_command, "prove": prove}
 
 
 def main(argv: list[str] | None = None) -> int:
     parser = Parser(prog="python -m compare", description="The evidence that BCE + KL is the ELBO.")
     commands = parser.add_subcommands(dest="command")
-    for name, command in (("losses", _losses()), ("audit", _audit())):
+    for name, command in (("losses", _losses()), ("audit", _audit()), ("prove", _prove())):
         commands.add_subcommand(name, command, help=COMMANDS[name].__doc__.splitlines()[0])
     options = parser.parse_args(argv)
     chosen = parser.instantiate(options)[options.command]
@@ -24,6 +25,13 @@ def _losses() -> Parser:
     command = ExperimentParser()
     command.add_argument("run", type=Path | None, nargs="?", help="the folder of a run; else a fresh model")
     command.add_function_arguments(losses, skip={"run"})
+    return command
+
+
+def _prove() -> Parser:
+    command = Parser()
+    command.add_argument("--latex", action="store_true", help="print formulas in LaTeX")
+    command.add_function_arguments(prove, skip={"latex"})
     return command
 
 
