@@ -41,7 +41,7 @@ def _moment(n: int) -> sp.Integer:
 
 def in_line(expression: sp.Expr) -> str:
     """One line of Unicode: e^s₁ for exp(s1), squares as ²."""
-    text = sp.sstr(expression, order="none")
+    text = sp.sstr(expression)
     text = re.sub(r"exp\((\w+)\)", r"e^\1", text)
     text = re.sub(r"exp\(([^()]+)\)", r"e^(\1)", text)
     text = re.sub(r"\b([a-z])(\d+)\b", lambda m: m[1] + m[2].translate(str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")), text)

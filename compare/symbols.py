@@ -17,6 +17,8 @@ from torch.overrides import TorchFunctionMode
 
 Array = np.ndarray
 HALF_LOG_2PI = sp.log(2 * sp.pi) / 2
+# Standard normal draws, and their shape from the first argument.
+DRAWS: dict[str, Callable[[Any], Sequence[int]]] = {"normal_": np.shape, "randn_like": np.shape, "randn": tuple}
 # Numbers that PyTorch has computed before it is traced, and what they stand for.
 KNOWN = {
     math.log(math.sqrt(2 * math.pi)): HALF_LOG_2PI,
@@ -99,16 +101,37 @@ def read(graph: GraphModule, inputs: Sequence[Array], noise: str = "e") -> list[
         else:
             name = node.target._schema.name.split("::")[1] if hasattr(node.target, "_schema") else node.target.__name__
             arguments = [look(argument) for argument in node.args]
-            if name == "normal_":
-                shape = np.shape(arguments[0])
+            arguments = _scaled(name, arguments, node.kwargs, look)
+            if name in DRAWS:
+                shape = DRAWS[name](arguments[0])
                 count = int(np.prod(shape))
-                values[node] = np.array([_noise(noise, drawn + i) for i in range(count)], object).reshape(shape)
+                standard = np.array([_noise(noise, drawn + i) for i in range(count)], object).reshape(shape)
+                mean, deviation = (*arguments[1:], 0, 1)[:2] if len(arguments) < 3 else arguments[1:3]
+                values[node] = mean + deviation * standard
                 drawn += count
             elif name in OPERATIONS:
                 values[node] = OPERATIONS[name](*arguments)
             else:
                 raise UnknownOperation(f"the program uses aten::{name}, whose meaning is not written down")
     raise UnknownOperation("the program returns nothing")
+
+
+# Keywords that say where and how a tensor is kept, not what it is.
+_STORAGE = {"dtype", "layout", "device", "pin_memory", "memory_format", "generator", "implicit"}
+
+
+def _scaled(name: str, arguments: list[Any], keywords: dict[str, Any], look: Callable[[Any], Any]) -> list[Any]:
+    """The arguments with what the keywords mean; one whose meaning is not written down is not passed over."""
+    dtype = keywords.get("dtype")
+    if name == "_to_copy" and dtype is not None and not dtype.is_floating_point:
+        raise UnknownOperation(f"the program rounds to {dtype}, which no algebra here does")
+    for keyword, value in keywords.items():
+        if keyword == "alpha" and name in ("add", "add_", "sub", "rsub"):
+            first, second = arguments
+            arguments = [first, second * look(value)] if name != "rsub" else [first * look(value), second]
+        elif keyword not in _STORAGE:
+            raise UnknownOperation(f"the program uses aten::{name} with {keyword}, whose meaning is not written down")
+    return arguments
 
 
 def _noise(name: str, index: int) -> sp.Symbol:
@@ -131,6 +154,11 @@ def _expand(a: Array, shape: Sequence[int], *_: Any) -> Array:
 def _reduced(terms: Array, reduction: int) -> Any:
     """PyTorch's codes: 0 none, 1 mean, 2 sum."""
     return {0: lambda: terms, 1: lambda: terms.sum() / terms.size, 2: terms.sum}[reduction]()
+
+
+def _from_logit(logit: sp.Expr, x: sp.Expr, positive: sp.Expr) -> sp.Expr:
+    """-positive x log sigmoid(l) - (1 - x) log(1 - sigmoid(l))."""
+    return (1 + (positive - 1) * x) * sp.log(1 + sp.exp(logit)) - positive * x * logit
 
 
 def _full(value: Any) -> Callable[..., Array]:
@@ -184,9 +212,9 @@ OPERATIONS: dict[str, Callable[..., Any]] = {
     "stack": lambda parts, axis=0: np.stack(parts, axis),
     "_to_copy": lambda a: a,
     "binary_cross_entropy_with_logits": lambda a, x, w=None, p=None, r=1: _reduced(
-        _each(lambda v, t: sp.log(1 + sp.exp(v)) - t * v)(a, x), r
+        _each(_from_logit)(a, x, 1 if p is None else p) * (1 if w is None else w), r
     ),
     "binary_cross_entropy": lambda y, x, w=None, r=1: _reduced(
-        _each(lambda v, t: -t * sp.log(v) - (1 - t) * sp.log(1 - v))(y, x), r
+        _each(lambda v, t: -t * sp.log(v) - (1 - t) * sp.log(1 - v))(y, x) * (1 if w is None else w), r
     ),
 }

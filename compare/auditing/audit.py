@@ -15,6 +15,7 @@ from compare.auditing.conclusion import conclude, refused
 from compare.auditing.divergence import Divergence
 from compare.auditing.opening import Unprobeable, opened
 from compare.auditing.probing import Setting, draw
+from compare.auditing.residual import residual
 from compare.auditing.roles import Roles
 from compare.auditing.verdict import KINDS, Verdict
 
@@ -33,6 +34,8 @@ def audit(
     roles: Sequence[Any] | None = None,
     reparameterize: Callable[..., Tensor] | None = None,
     output: Any = None,
+    *,
+    algebra: bool = False,
     **kwargs: Any,
 ) -> Verdict:
     """Says which ELBO a loss is, in nats: loss = scale (-log p(x|z) + beta KL(q(z|x) || N(0, 1))) + offset.
@@ -44,6 +47,7 @@ def audit(
             var, z, eps; anything else is passed through. Without roles, the names and the behaviour decide.
         reparameterize: the function that draws z from (mu, s), to be checked against the KL.
         output: an index or a key of what the loss returns, or a function of it.
+        algebra: also say in closed form what the loss differs from BCE + KL by, where it can be traced.
         kwargs: passed to the loss.
 
     Raises:
@@ -53,7 +57,7 @@ def audit(
         options = [naming.given(roles)] if roles is not None else naming.candidates(loss, kwargs)
         verdicts = []
         for option, tries in _attempts(options):
-            verdicts.append(_audited(loss, option, reparameterize, output, kwargs, tries))
+            verdicts.append(_audited(loss, option, reparameterize, output, kwargs, tries, algebra))
             if verdicts[-1].is_elbo:
                 break
     # The reading under which the loss makes most sense.
@@ -72,12 +76,19 @@ def _audited(
     output: Any,
     kwargs: dict[str, Any],
     tries: int,
+    algebra: bool,
 ) -> Verdict:
     loss = Loss(function, roles.positional, dict(roles.named) | kwargs, output)
     try:
-        return _judged(loss, opened(loss, roles, tries), roles, reparameterize)
+        setting = opened(loss, roles, tries)
+        verdict = _judged(loss, setting, roles, reparameterize)
     except (Unprobeable, Raised) as error:
         return refused("raises", str(error))
+    if algebra and verdict.likelihood in (None, "bernoulli"):
+        stated = roles.head if roles.head != "head" else None
+        read_as = stated or (verdict.head if verdict.is_elbo or verdict.kind == "weighted" else None)
+        return replace(verdict, residual=residual(loss, setting, read_as or "logvar"))
+    return verdict
 
 
 def _judged(loss: Loss, setting: Setting, roles: Roles, reparameterize: Callable[..., Tensor] | None) -> Verdict:

@@ -34,7 +34,7 @@ def audit_command(
     with refuse(exits.CONFIGURATION, ValueError):
         loss = load(target)
         sampler = load(_beside(reparameterize, target)) if reparameterize else None
-        verdict = audit(loss, [_role(r) for r in roles] if roles else None, sampler, _key(output))
+        verdict = audit(loss, [_role(r) for r in roles] if roles else None, sampler, _key(output), algebra=True)
         if verdict.kind == "raises":
             raise ValueError(f"{target} raises for every probe: {'; '.join(verdict.notes)}")
     print(verdict)

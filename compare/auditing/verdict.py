@@ -65,6 +65,7 @@ class Verdict:
         head: what the second head is: logvar, logstd, std, var, or a softplus of one.
         reductions: in words and as powers of batch, data and latent.
         notes: what a person should know.
+        residual: loss - (BCE + KL) in closed form, for a Bernoulli loss that can be traced, if it was asked for.
     """
 
     kind: str
@@ -76,6 +77,7 @@ class Verdict:
     head: str | None = None
     reductions: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    residual: str | None = None
 
     @property
     def is_elbo(self) -> bool:
@@ -95,6 +97,8 @@ class Verdict:
             lines.append(f"  kl              KL(q || p), second head {self.head}" + self._reduced("kl"))
         if quantities := self._quantities():
             lines.append(f"  in numbers      {quantities}")
+        if self.residual:
+            lines.append(f"  as algebra      {self.residual}")
         lines += [f"  note            {note}" for note in self.notes]
         return "\n".join([*lines, f"  to do           {change}"])
 

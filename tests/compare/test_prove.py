@@ -189,6 +189,56 @@ def test_an_operation_means_what_it_does(name):
     np.testing.assert_allclose(found, expected, rtol=1e-12)
 
 
+MEANINGFUL = {
+    "alpha of add": (lambda a, b: torch.add(a, b, alpha=3), t(3), t(3)),
+    "alpha of sub": (lambda a, b: torch.sub(a, b, alpha=3), t(3), t(3)),
+    "alpha of rsub": (lambda a, b: torch.rsub(a, b, alpha=3), t(3), t(3)),
+    "pos_weight": (lambda a, x, p: F.binary_cross_entropy_with_logits(a, x, pos_weight=p), t(2, 3), t(2, 3), t(3)),
+    "weight": (
+        lambda a, x, w: F.binary_cross_entropy_with_logits(a, x, weight=w, reduction="sum"),
+        t(2, 3),
+        t(2, 3),
+        t(2, 3),
+    ),
+    "weight of probabilities": (
+        lambda y, x, w: F.binary_cross_entropy(y / 2, x / 2, weight=w),
+        t(2, 3),
+        t(2, 3),
+        t(2, 3),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", MEANINGFUL)
+def test_arguments_that_matter_are_not_passed_over(name):
+    function, *values = MEANINGFUL[name]
+    inputs = [symbols("abc"[i], *value.shape) for i, value in enumerate(values)]
+    (result,) = read(trace(function, *values), inputs)
+    point = {
+        s: v
+        for array, value in zip(inputs, values, strict=True)
+        for s, v in zip(array.ravel(), value.ravel().tolist(), strict=True)
+    }
+    found = np.vectorize(lambda e: float(sp.sympify(e).subs(point)))(result)
+    np.testing.assert_allclose(found, function(*values).numpy(), rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    "function",
+    [lambda a: torch.div(a, 2, rounding_mode="floor"), lambda a: a.to(torch.int64), lambda a: a.clamp(0, 1)],
+)
+def test_what_changes_the_meaning_is_not_passed_over(function):
+    with pytest.raises(UnknownOperation):
+        read(trace(function, t(3)), [symbols("a", 3)])
+
+
+def test_draws_of_another_scale_are_scaled():
+    graph = trace(lambda a: a + torch.empty_like(a).normal_(2.0, 0.5), t(1))
+    (result,) = read(graph, [symbols("a", 1)])
+    a, e1 = sp.symbols("a e1", real=True)
+    assert sp.expand(result[0] - (a + 2 + e1 / 2)) == 0
+
+
 def test_draws_are_symbols_of_their_own():
     graph = trace(lambda a: a * torch.empty_like(a).normal_() + torch.empty_like(a).normal_(), t(2))
     (result,) = read(graph, [symbols("a", 2)])
