@@ -12,7 +12,7 @@ from compare.oracles import LinearGaussian
 from compare.rows import FALSE_ALARM, Row, equal, same_mean
 from objective import analytic_kl, densities
 
-REPLICATES = 200
+REPLICATES = 150
 ROWS = 16  # of the batch: replicates need few data, and they are many
 PARTICLES = (1, 2, 4, 8, 16)
 
@@ -46,7 +46,7 @@ def both_estimates(case: Case) -> list[Row]:
     factor or a term that is missing shows there.
     """
     small = _small(case)
-    direction = _mean_gradient(small, TraceMeanField_ELBO(), 50)
+    direction = _mean_gradient(small, TraceMeanField_ELBO(), 30)
     direction = direction / direction.norm()
     value, along, spread = _study(small, Trace_ELBO(), SEED, direction)
     other_value, other_along, other_spread = _study(small, TraceMeanField_ELBO(), SEED + REPLICATES, direction)
@@ -94,7 +94,7 @@ def three_forms(case: Case) -> list[Row]:
     pyro.set_rng_seed(SEED)
     with torch.no_grad():
         q, p = case.guide.posterior(case.x), case.model.prior()
-        found = densities(case.model, case.guide, case.x, 500)
+        found = densities(case.model, case.guide, case.x, 300)
         joint = (found.likelihood + found.prior).mean(1) + q.entropy().mean()
         split = found.likelihood.mean(1) - analytic_kl(q, p.expand(q.batch_shape)).mean()
         # Paired: the likelihood's noise is the same in both and drops out.

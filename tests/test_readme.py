@@ -4,7 +4,9 @@ import re
 import shlex
 from pathlib import Path
 
+import numpy as np
 import pytest
+import scipy.sparse
 
 import evaluate
 import train
@@ -28,7 +30,12 @@ def in_little(arguments, tmp_path):
     little = [str(tmp_path / "run") if word.startswith("runs/") else word for word in arguments]
     if "MNIST" in little:
         little[little.index("MNIST")] = "Digits"
-    return little
+    if "--data.path" in little:
+        words = scipy.sparse.csr_matrix(np.random.default_rng(0).poisson(0.5, (40, 12)))
+        scipy.sparse.save_npz(tmp_path / "words.npz", words)
+        little[little.index("--data.path") + 1] = str(tmp_path / "words.npz")
+        return [*little, "--batch_size", "16"]
+    return [*little, "--data", "Digits"]
 
 
 TRAINING = [c for c in COMMANDS if c.startswith("python train.py") and not re.search("--resume|--list", c)]
@@ -37,7 +44,7 @@ TRAINING = [c for c in COMMANDS if c.startswith("python train.py") and not re.se
 @pytest.mark.parametrize("command", TRAINING)
 def test_training_commands(command, tmp_path):
     arguments = in_little(shlex.split(command)[2:], tmp_path)
-    assert train.main([*arguments, "--data", "Digits", "--epochs", "1", "--out", str(tmp_path / "run")]) == 0
+    assert train.main([*arguments, "--epochs", "1", "--out", str(tmp_path / "run")]) == 0
 
 
 def test_resuming_and_judging_commands(tmp_path):
@@ -50,7 +57,7 @@ def test_resuming_and_judging_commands(tmp_path):
     for command in resumed:
         assert train.main([*in_little(shlex.split(command)[2:], tmp_path), "--epochs", "2"]) == 0
     for command in judged:
-        assert evaluate.main([*in_little(shlex.split(command)[2:], tmp_path), "--samples", "2"]) == 0
+        assert evaluate.main([str(tmp_path / "run"), *shlex.split(command)[3:], "--samples", "2"]) == 0
 
 
 def test_every_command_is_one_that_is_tested_or_the_tests_themselves():
@@ -107,6 +114,14 @@ def test_the_quoted_audits_are_what_is_printed(capsys):
     for command, quoted in re.findall(r"^\$ python -m (compare audit .*)\n((?:[^$].*\n)+)", block, re.MULTILINE):
         compare(shlex.split(command)[1:])
         assert capsys.readouterr().out == quoted
+
+
+def test_the_quoted_theorems_are_what_is_printed(capsys):
+    assert compare(["prove"]) == 0
+    printed = [line.strip() for line in capsys.readouterr().out.splitlines()]
+    quoted = re.search(r"## Prove it.*?```\n(.*?)```", README, re.DOTALL)[1].splitlines()
+    assert len(quoted) > 8
+    assert [line for line in quoted if line.strip() not in printed] == []
 
 
 def test_the_zoo_is_as_large_as_is_said():

@@ -15,7 +15,6 @@ from compare.auditing.conclusion import conclude, refused
 from compare.auditing.divergence import Divergence
 from compare.auditing.opening import Unprobeable, opened
 from compare.auditing.probing import Setting, draw
-from compare.auditing.residual import residual
 from compare.auditing.roles import Roles
 from compare.auditing.verdict import KINDS, Verdict
 
@@ -85,6 +84,8 @@ def _audited(
     except (Unprobeable, Raised) as error:
         return refused("raises", str(error))
     if algebra and verdict.likelihood in (None, "bernoulli"):
+        from compare.auditing.residual import residual  # SymPy and the tracer take seconds to import
+
         stated = roles.head if roles.head != "head" else None
         read_as = stated or (verdict.head if verdict.is_elbo or verdict.kind == "weighted" else None)
         return replace(verdict, residual=residual(loss, setting, read_as or "logvar"))
