@@ -50,33 +50,7 @@ class _Conditional(Posterior):
     """z = f(e; x), e ~ N(m(x), diag(exp(s(x)))), f a chain of layers that see x through the encoder's features."""
 
     scores_any = False
-
-    def __init__(
-        self,
-        shape: Sequence[int],
-        latent: int,
-        network: Network,
-        layer: Callable[..., nn.Module],
-        *,
-        layers: int,
-        hidden: int,
-        context: int,
-    ) -> None:
-        if latent < 2:
-            raise ValueError(f"latent = {latent}: {type(self).__name__} lets coordinates bend each other, two at least")
-        super().__init__(shape, latent, network, features=2 * latent + context)
-        self.sizes = [latent, latent, context]
-        self.transforms = nn.ModuleList(layer(latent, context, [max(hidden, latent)]) for _ in range(layers))
-
-    def forward(self, x: Tensor) -> dist.TorchDistribution:
-        location, log_variance, context = self.encoder(x).split(self.sizes, -1)
-        base = dist.Normal(location, (0.5 * bounded(log_variance)).exp()).to_event(1)
-        context = bounded(context)
-        return dist.TransformedDistribution(base, [transform.condition(context) for transform in self.transforms])
-
-
-class Flow(_Conditional):
-    """q(z|x) by inverse autoregressive flow: z = f(e; x), affine, autoregressive (Kingma et al., 2016)."""
+    layer: Callable[..., nn.Module]
 
     def __init__(
         self,
@@ -94,31 +68,29 @@ class Flow(_Conditional):
             hidden: width of each layer's network.
             context: features of x that the layers see.
         """
-        layer = conditional_affine_autoregressive
-        super().__init__(shape, latent, network, layer, layers=layers, hidden=hidden, context=context)
+        if latent < 2:
+            raise ValueError(f"latent = {latent}: {type(self).__name__} lets coordinates bend each other, two at least")
+        super().__init__(shape, latent, network, features=2 * latent + context)
+        self.sizes = [latent, latent, context]
+        self.transforms = nn.ModuleList(self.layer(latent, context, [max(hidden, latent)]) for _ in range(layers))
+
+    def forward(self, x: Tensor) -> dist.TorchDistribution:
+        location, log_variance, context = self.encoder(x).split(self.sizes, -1)
+        base = dist.Normal(location, (0.5 * bounded(log_variance)).exp()).to_event(1)
+        context = bounded(context)
+        return dist.TransformedDistribution(base, [transform.condition(context) for transform in self.transforms])
+
+
+class Flow(_Conditional):
+    """q(z|x) by inverse autoregressive flow: z = f(e; x), affine, autoregressive (Kingma et al., 2016)."""
+
+    layer = staticmethod(conditional_affine_autoregressive)
 
 
 class NeuralFlow(_Conditional):
     """q(z|x) by neural autoregressive flow: as Flow, a monotone network for every coordinate (Huang et al., 2018)."""
 
-    def __init__(
-        self,
-        shape: Sequence[int],
-        latent: int,
-        network: Network,
-        *,
-        layers: int = 1,
-        hidden: int = 100,
-        context: int = 20,
-    ) -> None:
-        """
-        Args:
-            layers: how many.
-            hidden: width of each layer's network.
-            context: features of x that the layers see.
-        """
-        layer = conditional_neural_autoregressive
-        super().__init__(shape, latent, network, layer, layers=layers, hidden=hidden, context=context)
+    layer = staticmethod(conditional_neural_autoregressive)
 
 
 class TwoLevelNormal(Posterior):
