@@ -26,11 +26,11 @@ from training import exits, refuse
 
 @dataclass(frozen=True)
 class Claim:
-    """left = right: the difference of the two, which must be 0; or, for a definition, what a line states."""
+    """left = right: `residual` is the difference of the two, which must be 0. The right is words, or a formula."""
 
     theorem: str
     left: str
-    right: str
+    right: str | sp.Expr
     residual: sp.Expr
 
     @property
@@ -82,10 +82,10 @@ def sampled(p: Programs) -> Iterator[Claim]:
         (e**2 - 1) * (sp.exp(t) - 1) / 2 + e * u * sp.exp(t / 2) for e, u, t in zip(noise_of(noise), m, s, strict=True)
     )
     apart = sum(terms)
-    yield Claim("4", "Trace_ELBO - TraceMeanField_ELBO", in_line(apart), simplest(noise - apart))
+    yield Claim("4", "Trace_ELBO - TraceMeanField_ELBO", apart, simplest(noise - apart))
     yield Claim("4", "its expectation over the noise", "0", expectation(noise))
     variance = sum((1 - sp.exp(t)) ** 2 / 2 + sp.exp(t) * u**2 for u, t in zip(m, s, strict=True))
-    yield Claim("4", "its variance", in_line(variance), simplest(expectation(sp.expand(noise**2)) - variance))
+    yield Claim("4", "its variance", variance, simplest(expectation(sp.expand(noise**2)) - variance))
 
 
 def variations(p: Programs) -> Iterator[Claim]:
@@ -221,7 +221,7 @@ def prove(*, latex: bool = False, json: Path | None = None) -> int:
                 "theorem": c.theorem,
                 "sizes": at,
                 "left": c.left,
-                "right": c.right,
+                "right": str(c.right),
                 "residual": str(c.residual),
                 "holds": c.holds,
             }
@@ -233,6 +233,7 @@ def prove(*, latex: bool = False, json: Path | None = None) -> int:
 
 def line(claim: Claim, latex: bool = False) -> str:
     """A claim as text, with its residual where it is not 0."""
-    shown = sp.latex(claim.residual) if latex else in_line(claim.residual)
-    verdict = "proved" if claim.holds else f"NOT PROVED, the difference is {shown}"
-    return f"   {claim.left} = {claim.right}:  {verdict}"
+    written = sp.latex if latex else in_line
+    right = claim.right if isinstance(claim.right, str) else written(claim.right)
+    verdict = "proved" if claim.holds else f"NOT PROVED, the difference is {written(claim.residual)}"
+    return f"   {claim.left} = {right}:  {verdict}"

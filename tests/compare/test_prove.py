@@ -92,6 +92,8 @@ def test_the_command(capsys, tmp_path, monkeypatch):
     assert "7 of 7 claims are identities" in out
     assert "(1 - e^s₁)²/2" in out
     assert all(claim["holds"] for claim in json.loads((tmp_path / "claims.json").read_text()))
+    assert main(["prove", "--latex"]) == 0
+    assert r"\left(e^{s_{1}} - 1\right)" in capsys.readouterr().out
     monkeypatch.setattr(handwritten, "kl", lambda m, s: -kl_terms(m, s).sum(-1))
     assert main(["prove", "--latex"]) == 1
     assert r"\frac" in capsys.readouterr().out
