@@ -11,9 +11,8 @@ import pyro
 import torch
 from torch import Tensor
 
-from data import DataError
 from objective import Evidence, evidence
-from training import CheckpointError, Experiment, Parser, RunFolder, exits, figures, refuse
+from training import Experiment, Parser, RunFolder, figures, refuse_mistakes
 
 MEAN_DRAWS = 1000  # adds a thousandth of the posterior's variance to that of its mean
 ACTIVE = 0.01  # variance over data of a unit's posterior mean (Burda et al., 2016, Importance Weighted Autoencoders)
@@ -33,11 +32,7 @@ def evaluate(
         shown: how many data the figures show.
     """
     folder = RunFolder(run)
-    with (
-        refuse(exits.CHECKPOINT, CheckpointError),
-        refuse(exits.DATA, DataError),
-        refuse(exits.CONFIGURATION, ValueError, TypeError),
-    ):
+    with refuse_mistakes():
         if samples < 1 or memory < 1 or shown < 2:
             raise ValueError("samples and memory are at least 1, shown at least 2")
         lab = Experiment.load(folder, device=device)

@@ -11,8 +11,7 @@ from compare import chain, expectation
 from compare.case import Case
 from compare.mistakes import mistakes
 from compare.rows import Row
-from data import DataError
-from training import CheckpointError, Experiment, RunFolder, exits, refuse
+from training import Experiment, RunFolder, refuse_mistakes
 
 # The order of the derivation. For parts whose loss nobody writes by hand only what needs no formula is left.
 WRITTEN = (
@@ -36,11 +35,7 @@ def losses(run: Path | None = None, *, batch: int = 128, json: Path | None = Non
         batch: how many training data are compared on.
         json: also write the rows to this file.
     """
-    with (
-        refuse(exits.CHECKPOINT, CheckpointError),
-        refuse(exits.DATA, DataError),
-        refuse(exits.CONFIGURATION, ValueError, TypeError),
-    ):
+    with refuse_mistakes():
         if batch < 2:
             raise ValueError("batch is at least 2")
         lab = Experiment.load(RunFolder(run), device=experiment["device"]) if run else Experiment(**experiment)

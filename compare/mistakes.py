@@ -29,10 +29,6 @@ def _kl(d: Drawn) -> Tensor:
     return handwritten.kl(d.m, d.s)
 
 
-def _elbo(d: Drawn) -> Tensor:
-    return (_bce(d) + _kl(d)).mean()
-
-
 @dataclass(frozen=True)
 class Mistake:
     """A loss; the beta that it must amount to, where sizes tell: (pixels, latents, batch); what it should have been."""

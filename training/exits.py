@@ -11,6 +11,9 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Self
 
+from data import DataError
+from training.checkpoint import CheckpointError
+
 CONFIGURATION, DATA, NOT_FINITE, CHECKPOINT = 2, 3, 4, 5
 
 
@@ -22,6 +25,13 @@ def refuse(code: int, *errors: type[Exception]) -> Iterator[None]:
     except errors as error:
         print(f"error: {error}", file=sys.stderr)
         raise SystemExit(code) from None
+
+
+@contextmanager
+def refuse_mistakes() -> Iterator[None]:
+    """What a user can get wrong about a run: its options, its data, its checkpoint; each with its exit code."""
+    with refuse(CHECKPOINT, CheckpointError), refuse(DATA, DataError), refuse(CONFIGURATION, ValueError, TypeError):
+        yield
 
 
 class Interrupts:

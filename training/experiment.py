@@ -87,7 +87,8 @@ class Experiment:
         self.dataset = data.load(splits, self.device, bits=p_x.support is constraints.boolean)
         legality.check_support(p_x, self.dataset)
         p_z.to(self.device).prepare(q_z.to(self.device), self.dataset.train)
-        p_x.to(self.device).prepare(torch.cat([self.dataset.train, self.dataset.test]))
+        for split in (self.dataset.train, self.dataset.test):
+            p_x.to(self.device).prepare(split)
         legality.check_latents(p_z, q_z)
         self.model = Model(p_z, p_x, beta=beta).to(self.device)
         self.guide = Guide(q_z, beta=beta).to(self.device)

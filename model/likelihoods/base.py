@@ -27,7 +27,7 @@ class Likelihood(nn.Module, ABC):
         self.decoder = network.decoder(latent, (heads, *shape))
 
     def prepare(self, x: Tensor) -> None:  # noqa: B027
-        """Called once, before training, with all the data, by a likelihood whose constants come from them."""
+        """Called before training with each split of the data, for a likelihood whose constants come from them."""
 
     def decode(self, z: Tensor) -> tuple[Tensor, ...]:
         """Maps z of shape (*, latent) to `heads` tensors of shape (*, *datum)."""

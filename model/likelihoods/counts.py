@@ -71,7 +71,7 @@ class Multinomial(Likelihood):
         self.register_buffer("longest", torch.ones((), dtype=torch.long))
 
     def prepare(self, x: Tensor) -> None:
-        self.longest.fill_(int(x.sum(-1).max()))
+        self.longest.fill_(max(int(self.longest), int(x.sum(-1).max())))
 
     def forward(self, z: Tensor) -> dist.TorchDistribution:
         (logits,) = self.decode(z)
