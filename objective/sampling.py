@@ -1,0 +1,104 @@
+"""How the particles of a pathwise estimator are drawn: one by one, in mirrored pairs, or as a quasi-Monte Carlo net."""
+
+import math
+import warnings
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import torch
+from pyro.poutine.messenger import Messenger
+from scipy.stats import qmc
+from torch import Tensor
+from torch.distributions import (
+    Distribution,
+    Independent,
+    Laplace,
+    LowRankMultivariateNormal,
+    MultivariateNormal,
+    Normal,
+)
+
+_BITS = 30
+
+
+class Independently(Messenger):
+    """Leaves the drawing to Pyro."""
+
+    def __init__(self, particles: int) -> None:
+        super().__init__()
+        self.particles = particles
+
+
+class _Jointly(Independently):
+    """Draws the particles of a latent together, each of them distributed as q."""
+
+    def __init__(self, particles: int) -> None:
+        super().__init__(particles)
+        if particles < 2:
+            raise ValueError(f"{type(self).__name__.lower()} sampling draws particles together: two at least")
+
+    def _pyro_sample(self, msg: dict[str, Any]) -> None:
+        if msg["type"] == "sample" and not msg["done"] and not msg["is_observed"] and msg["fn"].has_rsample:
+            q = msg["fn"]
+            if q.batch_shape[:1] != (self.particles,):
+                raise ValueError(f"{msg['name']} is not drawn once per particle: its batch shape is {q.batch_shape}")
+            msg["value"], msg["done"] = self.together(q), True
+
+    def together(self, q: Distribution) -> Tensor:
+        """A value of shape (particles, *plates, *event)."""
+        raise TypeError("abstract")
+
+
+def _inner(q: Distribution) -> Distribution:
+    return _inner(q.base_dist) if isinstance(q, Independent) else q
+
+
+class Antithetic(_Jointly):
+    """z and 2 E[z] - z, for a q that is symmetric about its mean; an odd last particle stays alone."""
+
+    symmetric = (Normal, Laplace, MultivariateNormal, LowRankMultivariateNormal)
+
+    def together(self, q: Distribution) -> Tensor:
+        if not isinstance(_inner(q), self.symmetric):
+            raise ValueError(f"antithetic sampling mirrors at the mean, and {_inner(q)} is not known to be symmetric")
+        half, value = self.particles // 2, q.rsample()
+        return torch.cat([value[:half], 2 * q.mean[:half] - value[:half], value[2 * half :]])
+
+
+class Sobol(_Jointly):
+    """A Sobol' net over the particles, randomised for every datum by a digital shift (Buchholz et al., 2018).
+
+    Every point is uniform on the unit cube, so that estimates stay unbiased; z is its image under q's quantiles.
+    """
+
+    def together(self, q: Distribution) -> Tensor:
+        inner = _inner(q)
+        if not isinstance(inner, Normal | Laplace | MultivariateNormal):
+            raise ValueError(f"sobol sampling needs quantiles of every coordinate, and {inner} has none that are known")
+        like = q.mean
+        event = math.prod(q.event_shape)
+        net = torch.as_tensor(_net(self.particles, event), device=like.device)
+        net = net.reshape(self.particles, *(1,) * (len(q.batch_shape) - 1), event)
+        shape = (*q.batch_shape, event)
+        # The same shift for all particles of a datum keeps the net a net; the jitter fills the cells.
+        shift = torch.randint(2**_BITS, (1, *shape[1:]), device=like.device)
+        u = ((net ^ shift) + torch.rand(shape, dtype=like.dtype, device=like.device)) / 2**_BITS
+        tiny = torch.finfo(like.dtype).eps
+        u = u.clamp(tiny, 1 - tiny).reshape(*q.batch_shape, *q.event_shape)
+        if isinstance(inner, MultivariateNormal):
+            e = math.sqrt(2) * torch.erfinv(2 * u - 1)
+            return inner.loc + (inner.scale_tril @ e[..., None])[..., 0]
+        return inner.icdf(u)
+
+
+@lru_cache
+def _net(points: int, dimensions: int) -> np.ndarray:
+    """The first points of the Sobol' sequence, as integers of 30 bits."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="The balance properties")  # a shorter net is a worse one, not wrong
+        points_in_cube = qmc.Sobol(dimensions, scramble=False, bits=_BITS).random(points)
+    return (points_in_cube * 2**_BITS).astype(np.int64)
+
+
+SAMPLERS = {"independent": Independently, "antithetic": Antithetic, "sobol": Sobol}
