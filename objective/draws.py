@@ -49,6 +49,7 @@ class Draw:
         self.model, self.guide = model, guide
         self.arguments, self.keywords = arguments, keywords or {}
         self.particles, self.nesting, self.scaled = particles, nesting, scaled
+        self._seen: poutine.Trace | None = None
         with sampler or Messenger():
             self._guide_trace = self._run(guide, particles)
 
@@ -70,7 +71,11 @@ class Draw:
 
     @cached_property
     def _model_trace(self) -> poutine.Trace:
-        return self._run(self.model, self.particles, self.values)
+        return self._run_model(self.values, self.particles)
+
+    def _run_model(self, values: Values, particles: int) -> poutine.Trace:
+        self._seen = self._run(self.model, particles, values)
+        return self._seen
 
     @property
     def traces(self) -> tuple[poutine.Trace, poutine.Trace]:
@@ -94,13 +99,23 @@ class Draw:
 
     def log_p(self, values: Values | None = None, particles: int | None = None) -> Tensor:
         """log p(x, z) at the drawn z, or at other values and another number of particles."""
-        trace = self._model_trace if values is None else self._run(self.model, particles or self.particles, values)
+        trace = self._model_trace if values is None else self._run_model(values, particles or self.particles)
         return self._total(sites(trace), particles)
 
     def log_q(self, values: Values | None = None, particles: int | None = None) -> Tensor:
         """log q(z|x) at the drawn z, or elsewhere."""
         trace = self._guide_trace if values is None else self._run(self.guide, particles or self.particles, values)
         return self._total(latents(trace), particles)
+
+    def log_density(self, values: Values | None = None, particles: int | None = None) -> Tensor:
+        """log of the density that z was drawn from: log q(z|x) without the scales and masks that the guide puts on it.
+
+        A score function is this one's gradient: beta weighs what is learnt from a draw, not how it was drawn.
+        """
+        # The scale of the shared plates is the one that `_reduce` takes out again.
+        trace = self._guide_trace if values is None else self._run(self.guide, particles or self.particles, values)
+        drawn = [site | {"scale": self.scale, "mask": None} for site in latents(trace)]
+        return self._total(drawn, particles)
 
     def log_weight(self, values: Values | None = None, particles: int | None = None) -> Tensor:
         """log w = log p(x, z) - log q(z|x): its mean is the ELBO, its log-mean-exp bounds log p(x)."""
@@ -133,18 +148,42 @@ class Draw:
         for site in sites(self._model_trace):
             if site["is_observed"]:
                 x = site["value"].expand(site["fn"].batch_shape + site["fn"].event_shape)
-                x = x.reshape((1,) * (1 + self.nesting - len(site["fn"].batch_shape)) + x.shape)[0]
-                kept = [self.nesting + dim for dim in self._kept]
-                x = x.permute(*kept, *(i for i in range(x.dim()) if i not in kept))
-                rows.append(x.reshape(math.prod(x.shape[: len(kept)]), -1))
+                rows.append(self.rows(x, len(site["fn"].event_shape))[0])
         return torch.cat(rows, -1)
+
+    def rows(self, value: Tensor, event: int) -> Tensor:
+        """Values of shape (particles, *plates, *event), with `event` axes of event, as (particles, batch, numbers)."""
+        full = self._padded(value, event)
+        kept = [1 + self.nesting + dim for dim in self._kept]
+        full = full.permute(0, *kept, *(i for i in range(1, full.dim()) if i not in kept))
+        return full.reshape(len(full), math.prod(full.shape[1 : 1 + len(kept)]), -1)
+
+    def spread(self, rows: Tensor, like: Tensor, event: int) -> Tensor:
+        """The inverse for values that are the same for all data: (particles, numbers) in a latent's shape."""
+        shape = self._padded(like, event).shape[1:]
+        one = [1 if i - self.nesting in self._kept else size for i, size in enumerate(shape)]
+        return rows.reshape(len(rows), *one).expand(len(rows), *shape)
+
+    def _padded(self, value: Tensor, event: int) -> Tensor:
+        """A latent's values with an axis for the particles and for every plate."""
+        return value.reshape((1,) * (1 + self.nesting + event - value.dim()) + value.shape)
+
+    def weigh(self, name: str, weight: Tensor) -> Tensor:
+        """A weight per particle and datum, (particles, batch), in the shape that multiplies the latent's values."""
+        q = self._guide_trace.nodes[name]["fn"]
+        shape = [self.particles] + [1] * self.nesting
+        for frame in self._shared:
+            shape[frame.dim] = frame.size
+        # A single particle has no axis, and a shallow site lacks those of deeper plates.
+        return weight.reshape(shape[len(shape) - len(q.batch_shape) :] + [1] * len(q.event_shape))
 
     @cached_property
     def _shared(self) -> tuple:
         """The plates that every site of both programs is in, from the left."""
+        model_trace = self._seen or self._model_trace  # any run will do: none is made for this alone
         stacks = [
             {frame for frame in site["cond_indep_stack"] if frame.vectorized and frame.name != PLATE}
-            for trace in (self._guide_trace, self._model_trace)
+            for trace in (self._guide_trace, model_trace)
             for site in sites(trace)
         ]
         return tuple(sorted(set.intersection(*stacks), key=lambda frame: frame.dim)) if stacks else ()

@@ -2,7 +2,8 @@
 
 import math
 from abc import abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, Literal, NamedTuple, Protocol
 
 import pyro
@@ -53,6 +54,14 @@ class Known(Protocol):
 
     def wake(self) -> Tensor:
         """E_p(z|x)[log q(z|x)], a function of the guide's parameters alone."""
+
+
+@contextmanager
+def without_a_trace() -> Iterator[None]:
+    """Programs can be run here to be looked at: no generator moves, no gradient, no handler outside sees it."""
+    devices = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else []
+    with torch.random.fork_rng(devices=devices), torch.no_grad(), poutine.block():
+        yield
 
 
 class Estimator(ELBO, nn.Module):
@@ -130,15 +139,14 @@ class Estimator(ELBO, nn.Module):
         Raises:
             ValueError: this estimator cannot serve a latent: its name, what it would have to be, and who serves it.
         """
-        devices = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else []
-        with torch.random.fork_rng(devices=devices), torch.no_grad(), poutine.block():
+        with without_a_trace():
             traces = Draw(model, guide, args, kwargs, nesting=0).traces
         sites = [site for trace in traces for site in trace.nodes.values() if site["type"] == "sample"]
         depths = [-frame.dim for site in sites for frame in site["cond_indep_stack"] if frame.vectorized]
         self._nesting = max([self._least_nesting, *depths])
         for site in latents(traces[1]):
             if not self.needs.met(site["fn"]):
-                able = ", ".join(sorted(cls.__name__ for cls in _concrete(Estimator) if cls.needs.met(site["fn"])))
+                able = ", ".join(sorted(cls.__name__ for cls in concrete(Estimator) if cls.needs.met(site["fn"])))
                 raise ValueError(
                     f"{type(self).__name__} serves {self.needs.words}, and the guide's {site['name']} is"
                     f" {type(base(site['fn'])).__name__}. Estimators for it: {able}"
@@ -200,6 +208,7 @@ class Reparameterised(Estimator):
         return SAMPLERS[self.sampling](self.particles)
 
 
-def _concrete(cls: type[Estimator]) -> set[type[Estimator]]:
+def concrete(cls: type[Estimator]) -> set[type[Estimator]]:
+    """The classes below that can be built."""
     found = set() if getattr(cls, "__abstractmethods__", None) else {cls}
-    return found.union(*(_concrete(sub) for sub in cls.__subclasses__()))
+    return found.union(*(concrete(sub) for sub in cls.__subclasses__()))

@@ -1,45 +1,77 @@
 """The linear-Gaussian VAE: everything about it is a formula."""
 
 import math
-from dataclasses import dataclass
 
 import pyro
 import pyro.distributions as dist
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+
+from compare.oracles.quadrature import expected_log_mean, expected_log_normal, normal_nodes
+
+_POINTS = {1: 400, 2: 60}  # quadrature nodes per latent
 
 
-@dataclass(frozen=True)
 class LinearGaussian:
     """z ~ N(0, I), x|z ~ N(W z + b, v I), q(z|x) = N(V x + c, diag(d)) (Tipping and Bishop, 1999; Lucas et al., 2019).
 
-    W of shape (datum, latent), V of shape (latent, datum); every result of shape (batch,), in nats.
+    W of shape (datum, latent), V of shape (latent, datum); the parameters are W, b, log v, V, c and log d, float64.
+    Methods of x serve any data, those without are for the data in `x`; every result of shape (batch,), in nats.
     """
 
-    weight: Tensor
-    offset: Tensor
-    variance: Tensor
-    encoder: Tensor
-    encoder_offset: Tensor
-    encoder_variance: Tensor
+    def __init__(self, datum: int = 6, latent: int = 3, batch: int = 2, *, seed: int | None = 0) -> None:
+        """Some parameters; the guide is not the posterior.
+
+        Args:
+            datum, latent: dimensions.
+            batch: how many data there are in `x`.
+            seed: of the parameters; None: from PyTorch's generator.
+        """
+        generator = None if seed is None else torch.Generator().manual_seed(seed)
+        draw = torch.randn(2 * datum * latent + datum + latent, dtype=torch.float64, generator=generator)
+        w, v, b, c = draw.split([datum * latent, datum * latent, datum, latent])
+        d = torch.rand(latent, dtype=torch.float64, generator=generator) + 0.2
+        self._model = _LinearModel(w.reshape(datum, latent), b, torch.tensor(0.5, dtype=torch.float64))
+        self._guide = _LinearGuide(0.3 * v.reshape(latent, datum), c, d)
+        self.x = torch.randn(batch, datum, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
 
     @classmethod
     def example(cls, datum: int = 6, latent: int = 3) -> "LinearGaussian":
-        """Some parameters, float64, from PyTorch's generator; the guide is not the posterior."""
-        draw = torch.randn(2 * datum * latent + datum + latent, dtype=torch.float64)
-        w, v, b, c = draw.split([datum * latent, datum * latent, datum, latent])
-        return cls(
-            w.reshape(datum, latent),
-            b,
-            torch.tensor(0.5, dtype=torch.float64),
-            0.3 * v.reshape(latent, datum),
-            c,
-            torch.rand(latent, dtype=torch.float64) + 0.2,
-        )
+        """With parameters from PyTorch's generator."""
+        return cls(datum, latent, seed=None)
+
+    @property
+    def model(self) -> nn.Module:
+        """p(x, z) as a Pyro program."""
+        return self._model
+
+    @property
+    def guide(self) -> nn.Module:
+        """q(z|x) as a Pyro program."""
+        return self._guide
+
+    @property
+    def weight(self) -> Tensor:
+        return self._model.weight
+
+    @property
+    def offset(self) -> Tensor:
+        return self._model.offset
+
+    @property
+    def variance(self) -> Tensor:
+        return self._model.log_variance.exp()
+
+    @property
+    def encoder_variance(self) -> Tensor:
+        return self._guide.log_variance.exp()
 
     def location(self, x: Tensor) -> Tensor:
         """The mean of q(z|x), shape (batch, latent)."""
-        return x @ self.encoder.T + self.encoder_offset
+        return self._guide.location(x)
+
+    def guide_distribution(self, x: Tensor) -> dist.TorchDistribution:
+        return self._guide.posterior(x)
 
     def posterior(self, x: Tensor) -> dist.MultivariateNormal:
         """p(z|x) = N(C W^T (x - b), v C), C = (W^T W + v I)^-1."""
@@ -67,18 +99,58 @@ class LinearGaussian:
         """H(q), the same for every datum."""
         return 0.5 * (1 + math.log(2 * math.pi) + self.encoder_variance.log()).sum()
 
-    def guide_distribution(self, x: Tensor) -> dist.TorchDistribution:
-        return dist.Normal(self.location(x), self.encoder_variance.sqrt()).to_event(1)
+    def elbo(self) -> Tensor:
+        return self.expected_log_likelihood(self.x) + self.expected_log_prior(self.x) + self.entropy()
 
-    def model(self, x: Tensor) -> None:
-        """p(x, z) as a Pyro program."""
-        with pyro.plate("batch", len(x)):
-            zero = torch.zeros_like(self.encoder_offset)
-            z = pyro.sample("z", dist.Normal(zero, zero + 1).to_event(1))
-            mean = z @ self.weight.T + self.offset
-            pyro.sample("x", dist.Normal(mean, self.variance.sqrt()).to_event(1), obs=x)
+    def iwae(self, particles: int) -> Tensor:
+        """By quadrature over z, for two latents at most."""
+        if particles == 1:
+            return self.elbo()
+        latent = self.weight.shape[1]
+        if latent not in _POINTS:
+            raise NotImplementedError("the multi-sample bound is an integral over z: two latents at most")
+        nodes, log_measure = normal_nodes(_POINTS[latent], latent)
+        q = self.guide_distribution(self.x)
+        z = q.mean + q.stddev * nodes[:, None]
+        log_p = self._model.prior().log_prob(z) + self._model.likelihood(z).log_prob(self.x)
+        return expected_log_mean(log_p - q.log_prob(z), log_measure, particles)
 
-    def guide(self, x: Tensor) -> None:
-        """q(z|x) as a Pyro program."""
+    def wake(self) -> Tensor:
+        p = self.posterior(self.x)
+        terms = expected_log_normal(p.mean.detach(), p.variance.detach(), self.guide_distribution(self.x).base_dist)
+        return terms.sum(-1)
+
+
+class _LinearModel(nn.Module):
+    def __init__(self, weight: Tensor, offset: Tensor, variance: Tensor) -> None:
+        super().__init__()
+        self.weight, self.offset = nn.Parameter(weight), nn.Parameter(offset)
+        self.log_variance = nn.Parameter(variance.log())
+
+    def prior(self) -> dist.TorchDistribution:
+        return dist.Normal(self.weight.new_zeros(self.weight.shape[1]), 1.0).to_event(1)
+
+    def likelihood(self, z: Tensor) -> dist.TorchDistribution:
+        return dist.Normal(z @ self.weight.T + self.offset, (0.5 * self.log_variance).exp()).to_event(1)
+
+    def forward(self, x: Tensor) -> None:
         with pyro.plate("batch", len(x)):
-            pyro.sample("z", self.guide_distribution(x))
+            z = pyro.sample("z", self.prior())
+            pyro.sample("x", self.likelihood(z), obs=x)
+
+
+class _LinearGuide(nn.Module):
+    def __init__(self, weight: Tensor, offset: Tensor, variance: Tensor) -> None:
+        super().__init__()
+        self.weight, self.offset = nn.Parameter(weight), nn.Parameter(offset)
+        self.log_variance = nn.Parameter(variance.log())
+
+    def location(self, x: Tensor) -> Tensor:
+        return x @ self.weight.T + self.offset
+
+    def posterior(self, x: Tensor) -> dist.TorchDistribution:
+        return dist.Normal(self.location(x), (0.5 * self.log_variance).exp()).to_event(1)
+
+    def forward(self, x: Tensor) -> None:
+        with pyro.plate("batch", len(x)):
+            pyro.sample("z", self.posterior(x))

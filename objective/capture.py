@@ -1,0 +1,261 @@
+"""Any objective on a model and guide as one pure graph: Pyro's handlers run once, while it is traced.
+
+What is left are the tensor operations of the loss and of its backward pass, (parameters, buffers, x) -> (loss,
+gradients, buffers), with no Python in them. The graph can be compiled, replayed, vectorised over replicates or read as
+algebra, and in float64 it equals the objective that it came from bit for bit.
+"""
+
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import pyro
+import torch
+from torch import Tensor, nn
+from torch.fx import GraphModule
+from torch.fx.experimental.proxy_tensor import make_fx
+from torch.overrides import TorchFunctionMode
+from torch.utils._python_dispatch import TorchDispatchMode
+
+aten = torch.ops.aten
+
+
+class CannotCapture(Exception):
+    """The programs do something that is no fixed sequence of tensor operations; the message says what."""
+
+
+class NoReadback(TorchFunctionMode):
+    """While tracing: `.item()` stays a tensor, a tensor's truth is False, hooks are not registered.
+
+    Pyro reads its losses back for its own checks, and looks for NaN; a trace has nothing to read. Where a program of
+    the user's reads a value, what it does depends on it: `strict` refuses that.
+    """
+
+    def __init__(self, *, strict: bool = True) -> None:
+        super().__init__()
+        self.strict = strict
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):  # noqa: ANN001, ANN204
+        name = getattr(func, "__name__", "")
+        if name not in _READBACKS:
+            return func(*args, **(kwargs or {}))
+        asking = _asking(sys._getframe(1))
+        if self.strict and name != "register_hook" and asking:
+            raise CannotCapture(f"{asking} asks for a value: Tensor.{name}")
+        return {"item": lambda: args[0].detach(), "__bool__": lambda: False}.get(name, lambda: None)()
+
+
+_READBACKS = frozenset(
+    {"item", "__bool__", "__float__", "__int__", "tolist", "numpy", "equal", "allclose", "register_hook"}
+)
+_LIBRARIES = tuple(str(Path(module.__file__).parent) for module in (torch, pyro))
+
+
+def _asking(frame: FrameType | None) -> str | None:
+    """The line of the user's that reads a value; None where it is PyTorch's or Pyro's own doing."""
+    while frame is not None and frame.f_code.co_filename.startswith(_LIBRARIES[0]):
+        frame = frame.f_back
+    if frame is None or frame.f_code.co_filename.startswith(_LIBRARIES):
+        return None
+    return f"{Path(frame.f_code.co_filename).name}:{frame.f_lineno}"
+
+
+@contextmanager
+def unchecked() -> Iterator[None]:
+    """Pyro's and PyTorch's validation off, whatever it was: a trace has no values to validate."""
+    validation = pyro.settings.get("validate_distributions_pyro"), pyro.settings.get("validate_poutine")
+    infer = pyro.settings.get("validate_infer")
+    pyro.enable_validation(False)
+    try:
+        yield
+    finally:
+        pyro.settings.set(
+            validate_distributions_pyro=validation[0],
+            validate_distributions_torch=validation[0],
+            validate_poutine=validation[1],
+            validate_infer=infer,
+        )
+
+
+def trace(function: Callable[..., Any], *examples: Any, strict: bool = True) -> GraphModule:
+    """The ATen graph of a function of tensors; nothing in it is written to twice.
+
+    Raises:
+        CannotCapture: the function looks at values, or does what PyTorch's tracer does not know.
+    """
+
+    def quiet(*arguments: Any) -> Any:
+        with NoReadback(strict=strict):
+            return function(*arguments)
+
+    with unchecked():
+        try:
+            graph = make_fx(quiet)(*examples)
+            graph.graph.eliminate_dead_code()
+            graph.recompile()
+            graph = make_fx(torch.func.functionalize(graph, remove="mutations"))(*examples)
+        except CannotCapture:
+            raise
+        except Exception as error:  # whatever a program does that is not tensor operations, in its own words
+            raise CannotCapture(f"{type(error).__name__}: {str(error).strip().splitlines()[0]}") from error
+    _draw_out_of_place(graph)
+    graph.graph.eliminate_dead_code()
+    graph.recompile()
+    return graph
+
+
+def _draw_out_of_place(graph: GraphModule) -> None:
+    """`normal_functional(empty, m, s)` becomes m + s `randn`, which can be drawn differently for every replicate.
+
+    A copy into a tensor of the same kind becomes what is copied.
+    """
+    for node in list(graph.graph.nodes):
+        if node.target is aten.copy.default:
+            into, source = (argument.meta["val"] for argument in node.args[:2])
+            if (into.shape, into.dtype, into.device) == (source.shape, source.dtype, source.device):
+                node.replace_all_uses_with(node.args[1])
+                graph.graph.erase_node(node)
+        if node.target is not aten.normal_functional.default or node.args[0].target is not aten.empty.memory_format:
+            continue
+        mean, deviation = (*node.args[1:], *(0.0, 1.0)[len(node.args) - 1 :])
+        keywords = {name: value for name, value in node.args[0].kwargs.items() if name != "memory_format"}
+        with graph.graph.inserting_before(node):
+            drawn = graph.graph.call_function(aten.randn.default, node.args[0].args, keywords)
+            if (mean, deviation) != (0.0, 1.0):
+                drawn = graph.graph.call_function(aten.mul.Tensor, (drawn, deviation))
+                drawn = graph.graph.call_function(aten.add.Tensor, (drawn, mean))
+        node.replace_all_uses_with(drawn)
+        graph.graph.erase_node(node)
+
+
+@dataclass(frozen=True)
+class Captured:
+    """A captured objective: the graph, and the names of what it takes and returns."""
+
+    graph: GraphModule
+    parameters: tuple[str, ...]
+    buffers: tuple[str, ...]
+
+    def __call__(
+        self, parameters: Sequence[Tensor], buffers: Sequence[Tensor], x: Tensor
+    ) -> tuple[Tensor, list[Tensor], list[Tensor]]:
+        """The loss, its gradients, and the buffers as they are afterwards, each in the order of its names."""
+        return self.graph(list(parameters), list(buffers), x)
+
+
+def trained(objective: nn.Module) -> dict[str, nn.Parameter]:
+    """The parameters that an objective has gradients for, by name, what is shared only once."""
+    return {name: p for name, p in objective.named_parameters() if p.requires_grad}
+
+
+def loss_and_gradients(
+    objective: nn.Module,
+    names: tuple[Sequence[str], Sequence[str]],
+    values: tuple[Sequence[Tensor], Sequence[Tensor]],
+    x: Tensor,
+) -> tuple[Tensor, list[Tensor], list[Tensor]]:
+    """What `capture` traces: the objective as a function of its parameters and buffers; buffers are not written to."""
+    parameters = [value.detach().requires_grad_() for value in values[0]]
+    buffers = {name: value.clone() for name, value in zip(names[1], values[1], strict=True)}
+    loss = torch.func.functional_call(objective, dict(zip(names[0], parameters, strict=True)) | buffers, (x,))
+    found = torch.autograd.grad(loss, parameters, allow_unused=True)
+    gradients = [torch.zeros_like(p) if g is None else g for p, g in zip(parameters, found, strict=True)]
+    return loss.detach(), gradients, list(buffers.values())
+
+
+def capture(objective: nn.Module, x: Tensor) -> Captured:
+    """Captures `elbo(model, guide)` for batches of the shape of x; nothing is changed by it.
+
+    The objective runs once before, eagerly and validated as it is set, so that what is wrong is said in Pyro's words;
+    what the graph computes has to be what that run did.
+
+    Raises:
+        CannotCapture: what a program does depends on values that it computes.
+    """
+    parameters, buffers = trained(objective), dict(objective.named_buffers())
+    names = tuple(parameters), tuple(buffers)
+
+    def function(values: list[Tensor], state: list[Tensor], batch: Tensor) -> tuple[Tensor, list[Tensor], list[Tensor]]:
+        return loss_and_gradients(objective, names, (values, state), batch)
+
+    values = [p.detach() for p in parameters.values()], list(buffers.values())
+    with undisturbed(x.device):
+        expected = function(*values, x)
+    with undisturbed(x.device):
+        captured = Captured(trace(function, *values, x), *names)
+    with undisturbed(x.device):
+        _same(captured(*values, x), expected)
+    return captured
+
+
+def _same(found: tuple, expected: tuple) -> None:
+    precise = expected[0].dtype == torch.float64
+    tolerance = {"rtol": 1e-9, "atol": 1e-9} if precise else {"rtol": 1e-3, "atol": 1e-3}
+    try:
+        torch.testing.assert_close(found, expected, equal_nan=True, **tolerance)
+    except AssertionError as error:
+        reason = str(error).strip().splitlines()[0]
+        raise CannotCapture(f"the graph does not give what the programs give: {reason}") from error
+
+
+@contextmanager
+def undisturbed(device: torch.device) -> Iterator[None]:
+    """Leaves the generators as they were."""
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        yield
+
+
+def replicate(
+    objective: nn.Module, x: Tensor, count: int, *, memory: int = 2**28, captured: Captured | None = None
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """Losses of shape (count,) and gradients (count, *parameter) of independent draws, at the same parameters and data.
+
+    The graph is vectorised over draws: what does not depend on them is computed once. Chunks stay under about `memory`
+    bytes; chunk by chunk the draws come from PyTorch's generator.
+    """
+    parts = list(replicates(objective, x, count, memory=memory, captured=captured))
+    losses = torch.cat([loss for loss, _ in parts])
+    return losses, {name: torch.cat([gradients[name] for _, gradients in parts]) for name in parts[0][1]}
+
+
+def replicates(
+    objective: nn.Module, x: Tensor, count: int, *, memory: int = 2**28, captured: Captured | None = None
+) -> Iterator[tuple[Tensor, dict[str, Tensor]]]:
+    """The same chunk by chunk, for studies whose gradients are too many to keep."""
+    captured = captured or capture(objective, x)
+    values = [p.detach() for p in trained(objective).values()]
+    buffers = list(objective.buffers())
+
+    def one(_: Tensor) -> tuple[Tensor, list[Tensor]]:
+        loss, gradients, _ = captured(values, buffers, x)
+        return loss, gradients
+
+    vectorized = torch.func.vmap(one, randomness="different")
+    with torch.no_grad():
+        size = max(1, memory // _bytes_per_replicate(captured.graph, values, buffers, x))
+        for start in range(0, count, size):
+            loss, gradients = vectorized(x.new_empty(min(size, count - start)))
+            yield loss, dict(zip(captured.parameters, gradients, strict=True))
+
+
+def _bytes_per_replicate(graph: GraphModule, values: list[Tensor], buffers: list[Tensor], x: Tensor) -> int:
+    """What the gradients and about all that is alive at once in between take."""
+    with Allocations() as allocations, undisturbed(x.device):
+        graph(values, buffers, x)
+    return sum(v.nbytes for v in values) + allocations.bytes // 2
+
+
+class Allocations(TorchDispatchMode):
+    """Adds up the bytes of all that the operations return."""
+
+    bytes = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):  # noqa: ANN001, ANN204
+        result = func(*args, **(kwargs or {}))
+        if isinstance(result, Tensor):
+            self.bytes += result.nbytes
+        return result
