@@ -20,29 +20,36 @@ from torch import Tensor
 from tqdm import tqdm
 
 from data import DataError
-from objective import evidence
+from objective import CannotCapture, evidence
 from training import (
     CheckpointError,
+    Compile,
     Experiment,
     ExperimentParser,
     Interrupts,
+    Processes,
     RunFolder,
     State,
+    Steps,
     catalogue,
     checkpoint,
     exits,
     refuse,
 )
 
+LOOK = 100  # steps between two looks at whether all is well: a device that is not asked does not have to wait
+
 
 def train(
     folder: RunFolder,
+    processes: Processes,
     *,
     epochs: int = 100,
     batch_size: int = 128,
     optimizer: Callable[[Iterable], torch.optim.Optimizer] = lambda parameters: torch.optim.Adam(parameters, lr=1e-3),
     beta_warmup: int = 0,
     clip: float = math.inf,
+    compile: Compile = "auto",
     resume: bool = False,
     **experiment,  # noqa: ANN003
 ) -> int:
@@ -50,80 +57,93 @@ def train(
 
     Args:
         folder: where the run is written.
+        processes: who takes part.
         epochs: passes over the training data.
         batch_size: data per step; the last batch of an epoch holds what is left.
         optimizer: a class of torch.optim.
         beta_warmup: epochs over which the KL's weight rises linearly to beta.
         clip: largest norm of a step's gradient; longer ones are scaled down (counts want it).
+        compile: a step as one compiled graph; auto: where the run has steps enough to repay it.
         resume: go on from the checkpoint in the folder.
     """
     with refuse(exits.DATA, DataError), refuse(exits.CONFIGURATION, ValueError, TypeError):
         if epochs < 1 or batch_size < 1 or beta_warmup < 0 or not clip > 0:
             raise ValueError("epochs and batch_size are at least 1, beta_warmup at least 0, clip is positive")
         lab = Experiment(**experiment)
-        state = State(lab.objective, optimizer(list(lab.objective.parameters())), lab.device)
+        state = State(lab.objective, optimizer(list(lab.objective.parameters())), lab.device, processes)
+    processes.join(lab.device)
     with refuse(exits.CHECKPOINT, CheckpointError):
-        folder.open()
         if resume:
             state.resume(folder.path)
-            folder.forget_after(state.step)
-    announce(lab, folder)
-
-    data, per_epoch = lab.dataset, math.ceil(len(lab.dataset.train) / batch_size)
+    data, per_epoch = lab.dataset, steps_per_epoch(len(lab.dataset.train), batch_size, processes)
+    with refuse(exits.CONFIGURATION, ValueError):
+        step = Steps(lab, state, clip, compile=compile, batch=batch_size, total=epochs * per_epoch)
+    if processes.first:
+        folder.open()
+        folder.forget_after(state.step)
+        announce(lab, folder, step)
     started = time.perf_counter()
-    bar = tqdm(total=epochs * per_epoch, initial=state.step, unit=" steps", disable=None)
-    with Interrupts() as interrupts, bar, warnings.catch_warnings():
+    bar = tqdm(total=epochs * per_epoch, initial=state.step, unit=" steps", disable=None if processes.first else True)
+    pyro.enable_validation(False)
+    with Interrupts() as interrupts, bar, warnings.catch_warnings(), refuse(exits.CONFIGURATION, CannotCapture):
         warnings.filterwarnings("ignore", message="Encountered NaN")  # the loop says it, and stops
-        pyro.enable_validation(True)  # the first step proves shapes and supports
         while state.step < epochs * per_epoch:
             epoch, position = divmod(state.step, per_epoch)
-            index = order(lab.seed, epoch, len(data.train))[position * batch_size : (position + 1) * batch_size]
-            x = data.batch(index.to(lab.device))
+            start = position * batch_size
+            index = order(lab.seed, epoch, len(data.train), lab.device)[start : start + batch_size]
             if beta_warmup:
                 lab.set_beta(lab.beta * min(1.0, (state.step + 1) / (beta_warmup * per_epoch)))
-
-            loss = lab.objective(x) / len(x)  # nats per datum: the one place where a sum becomes a mean
-            if not state.advance(loss, len(x), clip):
-                return not_finite(state, folder, loss, bar)
-            pyro.enable_validation(False)
-
+            step(index)
             bar.update()
-            if state.step % per_epoch == 0:
+            epoch_ends, stopped = position + 1 == per_epoch, not processes.all(not interrupts.received)
+            if not step.finite(look=epoch_ends or stopped or state.step % LOOK == 0):
+                return not_finite(state, folder, bar)
+
+            if epoch_ends:
                 row = {"epoch": epoch + 1, "step": state.step, "loss": state.mean(len(data.train))}
                 row |= {"beta": lab.model.beta.item(), **test(lab), "seconds": time.perf_counter() - started}
                 state.save(folder.path)
-                folder.log(row)
+                if processes.first:
+                    folder.log(row)
                 bar.set_postfix_str(f"loss {row['loss']:.2f}, test -ELBO {row['test_loss']:.2f} nats per datum")
-            if interrupts.received:
+            if stopped:
                 state.save(folder.path)
                 bar.close()
                 print(f"stopped at step {state.step}; go on with --out {folder.path} --resume", file=sys.stderr)
                 return interrupts.exit_code
-    conclude(lab, folder)
+    if processes.first:
+        conclude(lab, folder)
     return 0
 
 
-def announce(lab: Experiment, folder: RunFolder) -> None:
-    """Says what is about to be optimised."""
+def announce(lab: Experiment, folder: RunFolder, step: Steps) -> None:
+    """Says what is about to be optimised, and how."""
     print(f"data: {lab.dataset.described()}")
     for name, route in lab.kl.items():
         print(f"{name}: KL {route}")
+    print(f"step: {step.described}")
     folder.write_environment(lab.device)
 
 
+def steps_per_epoch(data: int, batch_size: int, processes: Processes) -> int:
+    """All data, the last few of them in a smaller batch; fewer than there are processes are left out."""
+    full, rest = divmod(data, batch_size)
+    return max(1, full + (rest >= processes.world))
+
+
 @lru_cache(maxsize=1)
-def order(seed: int, epoch: int, count: int) -> Tensor:
+def order(seed: int, epoch: int, count: int, device: torch.device) -> Tensor:
     """The order of the data in an epoch, a function of seed and epoch, so that a resumed run needs no memory of it."""
     mixed = int(np.random.SeedSequence([seed, epoch]).generate_state(1)[0])
-    return torch.randperm(count, generator=torch.Generator().manual_seed(mixed))
+    return torch.randperm(count, generator=torch.Generator().manual_seed(mixed)).to(device)
 
 
-def not_finite(state: State, folder: RunFolder, loss: Tensor, bar: tqdm) -> int:
+def not_finite(state: State, folder: RunFolder, bar: tqdm) -> int:
     """Saves what was good, says so, and returns the exit code."""
     state.save(folder.path)
     bar.close()
     print(
-        f"error: the loss or its gradient is not finite at step {state.step} (loss {loss.item():.6g});"
+        f"error: the loss or its gradient is not finite at step {state.step};"
         f" {folder.path / checkpoint.FILE} holds the parameters before it",
         file=sys.stderr,
     )
@@ -158,22 +178,25 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--overwrite", action="store_true", help="remove an earlier run from the folder first")
     parser.add_argument("--list", action=List, nargs=0, help="print all that the options below can name, and exit")
     parser.add_argument("--resume", action="store_true", help="go on from the checkpoint in the folder")
-    parser.add_function_arguments(train, skip={"folder", "resume"})
+    parser.add_function_arguments(train, skip={"folder", "processes", "resume"})
     argv = sys.argv[1:] if argv is None else argv
     options = parser.parse_args(argv)
-    folder = RunFolder(options.out or default_folder(options))
+    folder, processes = RunFolder(options.out or default_folder(options)), Processes()
     with refuse(exits.CONFIGURATION, ValueError), refuse(exits.CHECKPOINT, CheckpointError):
         if options.resume:
             folder.settings()  # an error here names what is missing better than the parser would
             options = parser.parse_args(["--config", str(folder.path / "config.yaml"), *argv])
         options.out = folder.path
         settings = yaml.safe_load(parser.dump(options, skip_unset=False))
-        folder.claim(settings, resume=options.resume, overwrite=options.overwrite)
+        if processes.first:
+            folder.claim(settings, resume=options.resume, overwrite=options.overwrite)
     with refuse(exits.CONFIGURATION, ValueError, TypeError):
         built = parser.instantiate(options)
-    return train(
-        folder, **{name: value for name, value in built.items() if name not in ("config", "out", "overwrite", "list")}
-    )
+    own = ("config", "out", "overwrite", "list")
+    try:
+        return train(folder, processes, **{name: value for name, value in built.items() if name not in own})
+    finally:
+        processes.leave()
 
 
 class List(argparse.Action):

@@ -2,5 +2,6 @@
 
 from compare.auditing.audit import audit
 from compare.auditing.verdict import Verdict
+from compare.study import Result, study
 
-__all__ = ["Verdict", "audit"]
+__all__ = ["Result", "Verdict", "audit", "study"]

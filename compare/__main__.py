@@ -38,7 +38,17 @@ def _audit() -> tuple[Command, Parser]:
     return audit_command, parser
 
 
-COMMANDS = {"losses": _losses, "prove": _prove, "audit": _audit}
+def _gradients() -> tuple[Command, Parser]:
+    from compare.gradients import gradients
+
+    parser = ExperimentParser()
+    parser.add_argument("run", type=Path | None, nargs="?", help="the folder of a run; else a short training here")
+    parser.add_function_arguments(gradients, skip={"run"})
+    parser.set_defaults(hidden=64)  # what is compared does not need the width, and a thousand gradients cost it
+    return gradients, parser
+
+
+COMMANDS = {"losses": _losses, "prove": _prove, "audit": _audit, "gradients": _gradients}
 
 
 def main(argv: list[str] | None = None) -> int:

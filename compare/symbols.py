@@ -13,7 +13,8 @@ import sympy as sp
 from torch import Tensor
 from torch.fx import GraphModule, Node
 from torch.fx.experimental.proxy_tensor import make_fx
-from torch.overrides import TorchFunctionMode
+
+from objective.tracing import NoReadback
 
 Array = np.ndarray
 HALF_LOG_2PI = sp.log(2 * sp.pi) / 2
@@ -31,23 +32,11 @@ class UnknownOperation(Exception):
     """The program uses an operation whose meaning is not written down here."""
 
 
-class _NoReadback(TorchFunctionMode):
-    """While tracing: `.item()` stays a tensor, a tensor's truth is False, hooks are not registered.
-
-    Pyro reads its losses back for its own checks; a trace has nothing to read.
-    """
-
-    def __torch_function__(self, func, types, args=(), kwargs=None):  # noqa: ANN001, ANN204
-        answers = {"item": lambda: args[0].detach(), "__bool__": lambda: False, "register_hook": lambda: None}
-        name = getattr(func, "__name__", "")
-        return answers[name]() if name in answers else func(*args, **(kwargs or {}))
-
-
 def trace(function: Callable[..., Any], *examples: Tensor) -> GraphModule:
     """The ATen graph of a function of tensors, its checks and read-backs left out."""
 
     def quiet(*arguments: Tensor) -> Any:
-        with _NoReadback():
+        with NoReadback(strict=False):
             return function(*arguments)
 
     graph = make_fx(quiet)(*examples)

@@ -2,6 +2,7 @@
 
 from pyro.infer import Trace_ELBO, TraceMeanField_ELBO
 
+from objective.capture import CannotCapture
 from objective.densities import Densities, densities
 from objective.evidence import Evidence, evidence
 from objective.kl import analytic_kl, kl_routes
@@ -14,6 +15,7 @@ ELBOS = {
 
 __all__ = [
     "ELBOS",
+    "CannotCapture",
     "Densities",
     "Evidence",
     "Trace_ELBO",

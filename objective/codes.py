@@ -181,20 +181,17 @@ class Coded(Estimator):
             ValueError: it does: its name, and who serves such guides.
         """
         super().check(model, guide, *args, **kwargs)
-        devices = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else []
-        with torch.random.fork_rng(devices=devices), torch.no_grad(), poutine.block():
-            name = _dependent(guide, args, kwargs)
-        if name is not None:
-            able = sorted(
-                c.__name__ for c in concrete(Estimator) if c.needs.met is not None and not issubclass(c, Coded)
-            )
+        with without_a_trace():
+            site = _dependent(guide, args, kwargs)
+        if site is not None:
+            others = (cls for cls in concrete(Estimator) if not issubclass(cls, Coded) and cls.needs.met(site["fn"]))
             raise ValueError(
-                f"{type(self).__name__} draws latents that are independent given x, and the guide's {name} depends on"
-                f" the value of another. Estimators for it: {', '.join(able)}"
+                f"{type(self).__name__} serves latents that are independent given x, and the guide's {site['name']}"
+                f" depends on the value of another. Estimators for it: {', '.join(sorted(c.__name__ for c in others))}"
             )
 
 
-def _dependent(guide: Callable, args: tuple, kwargs: Mapping[str, Any], trials: int = 4) -> str | None:
+def _dependent(guide: Callable, args: tuple, kwargs: Mapping[str, Any], trials: int = 4) -> Mapping[str, Any] | None:
     """The first latent whose logits are moved by the values of others; looked at for some random ones."""
     trace = poutine.trace(guide).get_trace(*args, **kwargs)
     first: dict[str, Tensor] = {}

@@ -25,7 +25,7 @@ class MuProp(Coded):
         f = (log_p - draw.log_q()).detach()
         mean = codes.mean()
         # All particles have the same mean: one evaluation serves them.
-        first = mean if self.particles == 1 else {name: value[:1] for name, value in mean.items()}
+        first = mean if draw.particles == 1 else {name: value[:1] for name, value in mean.items()}
         mean_log_p, mean_log_q, slopes = slope(draw, first, 1)
         away = {name: codes.values[name] - value for name, value in mean.items()}
         tangent = mean_log_p - mean_log_q + codes.dot(slopes, away)

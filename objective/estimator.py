@@ -210,5 +210,5 @@ class Reparameterised(Estimator):
 
 def concrete(cls: type[Estimator]) -> set[type[Estimator]]:
     """The classes below that can be built."""
-    found = set() if getattr(cls, "__abstractmethods__", None) else {cls}
+    found = set() if cls.__name__.startswith("_") or getattr(cls, "__abstractmethods__", None) else {cls}
     return found.union(*(concrete(sub) for sub in cls.__subclasses__()))

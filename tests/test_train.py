@@ -276,4 +276,4 @@ def test_it_is_quiet_where_there_is_no_terminal(small, tmp_path):
     done = subprocess.run(command, capture_output=True, text=True, env=os.environ | {"PYTHONWARNINGS": "error"})
     assert done.returncode == 0
     assert done.stderr == ""
-    assert len(done.stdout.splitlines()) == 3
+    assert len(done.stdout.splitlines()) == 4

@@ -4,17 +4,22 @@ from training.checkpoint import CheckpointError
 from training.exits import Interrupts, refuse, refuse_mistakes
 from training.experiment import Experiment, ExperimentParser
 from training.options import Parser
+from training.processes import Processes
 from training.run_folder import RunFolder
 from training.state import State
+from training.steps import Compile, Steps
 
 __all__ = [
     "CheckpointError",
+    "Compile",
     "Experiment",
     "ExperimentParser",
     "Interrupts",
     "Parser",
+    "Processes",
     "RunFolder",
     "State",
+    "Steps",
     "refuse",
     "refuse_mistakes",
 ]

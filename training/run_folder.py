@@ -15,7 +15,7 @@ from training.checkpoint import FILE, CheckpointError, write_atomically
 
 # What a resumed run may change: how long, where and on what it runs, not what it computes.
 OF_ONE_CALL = frozenset({"resume", "overwrite", "config", "list"})
-FREE_ON_RESUME = OF_ONE_CALL | {"epochs", "device", "out"}
+FREE_ON_RESUME = OF_ONE_CALL | {"epochs", "device", "out", "compile"}
 
 
 class RunFolder:

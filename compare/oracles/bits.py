@@ -30,16 +30,20 @@ class Enumerated(ABC):
     def log_q(self) -> Tensor:
         """log q(z|x) of all z, shape (values, batch)."""
 
+    def log_density(self) -> Tensor:
+        """log q(z|x) as z is drawn, where `log_q` has a weight."""
+        return self.log_q()
+
     def elbo(self) -> Tensor:
         """sum_z q(z|x) [log p(x, z) - log q(z|x)]."""
-        return (self.log_q().exp() * (self.log_p() - self.log_q())).sum(0)
+        return (self.log_density().exp() * (self.log_p() - self.log_q())).sum(0)
 
     def iwae(self, particles: int) -> Tensor:
         """sum over z_1, ..., z_K of q(z_1|x) ... q(z_K|x) log 1/K sum_k w_k: values^K terms."""
-        log_q, log_weight = self.log_q(), self.log_p() - self.log_q()
-        tuples = torch.cartesian_prod(*[torch.arange(len(log_q))] * particles).reshape(-1, particles)
+        density, log_weight = self.log_density(), self.log_p() - self.log_q()
+        tuples = torch.cartesian_prod(*[torch.arange(len(density))] * particles).reshape(-1, particles)
         bound = log_weight[tuples].logsumexp(1) - math.log(particles)
-        return (log_q[tuples].sum(1).exp() * bound).sum(0)
+        return (density[tuples].sum(1).exp() * bound).sum(0)
 
     def wake(self) -> Tensor:
         """sum_z p(z|x) log q(z|x), p a constant."""
@@ -119,11 +123,7 @@ class Bits(Enumerated):
         return self.beta * self.log_density()
 
     def log_density(self) -> Tensor:
-        """log q(z|x) as z is drawn, without beta."""
         return _bernoulli(self.guide.logits(self.x), self.z[:, None])
-
-    def elbo(self) -> Tensor:
-        return (self.log_density().exp() * (self.log_p() - self.log_q())).sum(0)
 
 
 class _CodesModel(_Decoder):

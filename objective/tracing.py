@@ -1,0 +1,124 @@
+"""Functions of tensors as ATen graphs, with the checks and read-backs of Pyro's left out."""
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import pyro
+import torch
+from torch.fx import GraphModule
+from torch.fx.experimental.proxy_tensor import make_fx
+from torch.overrides import TorchFunctionMode
+
+aten = torch.ops.aten
+
+
+class CannotCapture(Exception):
+    """The programs do something that is no fixed sequence of tensor operations; the message says what."""
+
+
+class NoReadback(TorchFunctionMode):
+    """While tracing: `.item()` stays a tensor, a tensor's truth is False, hooks are not registered.
+
+    Pyro reads its losses back for its own checks, and looks for NaN; a trace has nothing to read. Where a program of
+    the user's reads a value, what it does depends on it: `strict` refuses that.
+    """
+
+    def __init__(self, *, strict: bool = True) -> None:
+        super().__init__()
+        self.strict = strict
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):  # noqa: ANN001, ANN204
+        name = getattr(func, "__name__", "")
+        if name not in _READBACKS:
+            return func(*args, **(kwargs or {}))
+        asking = _asking(sys._getframe(1))
+        if self.strict and name != "register_hook" and asking:
+            raise CannotCapture(f"{asking} asks for a value: Tensor.{name}")
+        return {"item": lambda: args[0].detach(), "__bool__": lambda: False}.get(name, lambda: None)()
+
+
+_READBACKS = frozenset(
+    {"item", "__bool__", "__float__", "__int__", "tolist", "numpy", "equal", "allclose", "register_hook"}
+)
+_LIBRARIES = tuple(str(Path(module.__file__).parent) for module in (torch, pyro))
+
+
+def _asking(frame: FrameType | None) -> str | None:
+    """The line of the user's that reads a value; None where it is PyTorch's or Pyro's own doing."""
+    while frame is not None and frame.f_code.co_filename.startswith(_LIBRARIES[0]):
+        frame = frame.f_back
+    if frame is None or frame.f_code.co_filename.startswith(_LIBRARIES):
+        return None
+    return f"{Path(frame.f_code.co_filename).name}:{frame.f_lineno}"
+
+
+@contextmanager
+def unchecked() -> Iterator[None]:
+    """Pyro's and PyTorch's validation off, whatever it was: a trace has no values to validate."""
+    validation = pyro.settings.get("validate_distributions_pyro"), pyro.settings.get("validate_poutine")
+    infer = pyro.settings.get("validate_infer")
+    pyro.enable_validation(False)
+    try:
+        yield
+    finally:
+        pyro.settings.set(
+            validate_distributions_pyro=validation[0],
+            validate_distributions_torch=validation[0],
+            validate_poutine=validation[1],
+            validate_infer=infer,
+        )
+
+
+def trace(function: Callable[..., Any], *examples: Any, strict: bool = True) -> GraphModule:
+    """The ATen graph of a function of tensors; nothing in it is written to twice.
+
+    Raises:
+        CannotCapture: the function looks at values, or does what PyTorch's tracer does not know.
+    """
+
+    def quiet(*arguments: Any) -> Any:
+        with NoReadback(strict=strict):
+            return function(*arguments)
+
+    with unchecked():
+        try:
+            graph = make_fx(quiet)(*examples)
+            graph.graph.eliminate_dead_code()
+            graph.recompile()
+            graph = make_fx(torch.func.functionalize(graph, remove="mutations"))(*examples)
+        except CannotCapture:
+            raise
+        except Exception as error:  # whatever a program does that is not tensor operations, in its own words
+            raise CannotCapture(f"{type(error).__name__}: {str(error).strip().splitlines()[0]}") from error
+    _draw_out_of_place(graph)
+    graph.graph.eliminate_dead_code()
+    graph.recompile()
+    return graph
+
+
+def _draw_out_of_place(graph: GraphModule) -> None:
+    """`normal_functional(empty, m, s)` becomes m + s `randn`, which can be drawn differently for every replicate.
+
+    A copy into a tensor of the same kind becomes what is copied.
+    """
+    for node in list(graph.graph.nodes):
+        if node.target is aten.copy.default:
+            into, source = (argument.meta["val"] for argument in node.args[:2])
+            if (into.shape, into.dtype, into.device) == (source.shape, source.dtype, source.device):
+                node.replace_all_uses_with(node.args[1])
+                graph.graph.erase_node(node)
+        if node.target is not aten.normal_functional.default or node.args[0].target is not aten.empty.memory_format:
+            continue
+        mean, deviation = (*node.args[1:], *(0.0, 1.0)[len(node.args) - 1 :])
+        keywords = {name: value for name, value in node.args[0].kwargs.items() if name != "memory_format"}
+        with graph.graph.inserting_before(node):
+            drawn = graph.graph.call_function(aten.randn.default, node.args[0].args, keywords)
+            if (mean, deviation) != (0.0, 1.0):
+                drawn = graph.graph.call_function(aten.mul.Tensor, (drawn, deviation))
+                drawn = graph.graph.call_function(aten.add.Tensor, (drawn, mean))
+        node.replace_all_uses_with(drawn)
+        graph.graph.erase_node(node)

@@ -1,0 +1,111 @@
+"""The compiled step is the eager step: bit for bit before it is compiled, to rounding after."""
+
+import math
+
+import pyro
+import pytest
+import torch
+
+from data import Digits
+from objective import CannotCapture, Trace_ELBO, TraceMeanField_ELBO
+from training import Experiment, Processes, State
+from training import compiled as module
+from training.compiled import Compiled
+from training.eager import Eager
+
+INDEX = torch.arange(32)
+OPTIMIZERS = {
+    "Adam": lambda p: torch.optim.Adam(p, lr=1e-3),
+    "AdamW": lambda p: torch.optim.AdamW(p, lr=1e-3),
+    "SGD": lambda p: torch.optim.SGD(p, lr=1e-3, momentum=0.9),
+    "plain SGD": lambda p: torch.optim.SGD(p, lr=1e-3),
+    "RMSprop": lambda p: torch.optim.RMSprop(p, lr=1e-3),
+    "NAdam": lambda p: torch.optim.NAdam(p, lr=1e-3),
+    "RAdam": lambda p: torch.optim.RAdam(p, lr=1e-3),
+}
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    """How a product is split among threads may change with the load, and with it the rounding."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+def run(step, count, *, elbo=None, optimizer="Adam", double=False, clip=math.inf, hidden=16):
+    """Losses and parameters of a run whose first step is eager and whose others are taken by `step`."""
+    lab = Experiment(data=Digits(), elbo=elbo or TraceMeanField_ELBO(), latent=3, hidden=hidden)
+    if double:
+        lab.objective.double()
+        object.__setattr__(lab.dataset, "train", lab.dataset.train.double())
+    pyro.enable_validation(False)
+    state = State(lab.objective, OPTIMIZERS[optimizer](list(lab.objective.parameters())), lab.device, Processes())
+    pyro.set_rng_seed(1)
+    first, others, losses = Eager(lab, state, clip), None, []
+    for i in range(count):
+        if i == 1:
+            others = step(lab, state, clip)
+        (others or first)(INDEX + i)
+        losses.append(state.mean(len(INDEX)))
+    assert (others or first).finite(look=True)
+    assert state.step == count
+    return losses, [p.detach().clone() for p in lab.objective.parameters()]
+
+
+def eager(lab, state, clip):
+    return Eager(lab, state, clip)
+
+
+def graph(lab, state, clip):
+    return Compiled(lab, state, clip, INDEX)
+
+
+def compiled(lab, state, clip):
+    return Compiled(lab, state, clip, INDEX, eager_draws=True)
+
+
+@pytest.fixture
+def uncompiled(monkeypatch):
+    monkeypatch.setattr(module, "compiled", lambda graph, examples, eager_draws: graph)
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_the_graph_is_the_eager_step_in_float64(uncompiled, optimizer):
+    expected, found = (run(step, 5, double=True, optimizer=optimizer, clip=5.0) for step in (eager, graph))
+    close = 1e-9 if optimizer == "NAdam" else 1e-13  # NAdam keeps a product of its own in float32
+    assert found[0] == pytest.approx(expected[0], rel=close)
+    for one, other in zip(found[1], expected[1], strict=True):
+        torch.testing.assert_close(one, other, rtol=10 * close, atol=close)
+
+
+def test_an_optimiser_that_needs_python_numbers_is_named(uncompiled):
+    OPTIMIZERS["Adagrad"] = lambda p: torch.optim.Adagrad(p, lr=1e-3)
+    with pytest.raises(CannotCapture, match="value"):
+        run(graph, 2, optimizer="Adagrad")
+
+
+def test_from_the_first_step_that_is_not_finite_nothing_changes(uncompiled):
+    lab = Experiment(data=Digits(), latent=3, hidden=16)
+    state = State(lab.objective, OPTIMIZERS["Adam"](list(lab.objective.parameters())), lab.device, Processes())
+    Eager(lab, state, math.inf)(INDEX)
+    step = Compiled(lab, state, math.inf, INDEX)
+    step(INDEX)
+    assert step.finite(look=True)
+    good = [p.detach().clone() for p in lab.objective.parameters()]
+    lab.set_beta(math.inf)
+    step(INDEX)
+    lab.set_beta(1.0)
+    step(INDEX)
+    assert not step.finite(look=True)
+    assert state.step == 2, "the good ones"
+    assert all(torch.equal(p, q) for p, q in zip(lab.objective.parameters(), good, strict=True))
+
+
+@pytest.mark.parametrize("elbo", [Trace_ELBO, TraceMeanField_ELBO])
+def test_the_compiled_graph_is_the_eager_step_to_rounding(elbo):
+    expected, found = (run(step, 100, elbo=elbo(), hidden=32) for step in (eager, compiled))
+    assert found[0] == pytest.approx(expected[0], rel=1e-5)
+    for one, other in zip(found[1], expected[1], strict=True):
+        assert (one - other).norm() <= 1e-5 * other.norm()

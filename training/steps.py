@@ -1,0 +1,76 @@
+"""How a run takes its steps: the first one eagerly and validated, the others compiled where that repays."""
+
+from typing import Literal
+
+import pyro
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from objective.capture import CannotCapture, capture, undisturbed
+from training.compiled import Compiled
+from training.eager import Eager, Step
+from training.experiment import Experiment
+from training.state import State
+
+Compile = Literal["auto", "on", "off"]
+
+# To compile takes about as long as this many eager steps of a small network save.
+_REPAYS = 3000
+
+
+class Steps(Step):
+    """The first step eagerly, with Pyro's validation; the others as one compiled graph, where that is wanted.
+
+    `auto` compiles where a run has enough steps to repay it and what it does can be captured; `on` insists.
+    """
+
+    def __init__(self, lab: Experiment, state: State, clip: float, *, compile: Compile, batch: int, total: int) -> None:
+        """
+        Args:
+            lab, state, clip: what is trained, where it stands, and the largest norm of a gradient.
+            compile: whether to.
+            batch: data per step.
+            total: steps of the whole run.
+
+        Raises:
+            ValueError: `on`, and it cannot be.
+        """
+        super().__init__(lab, state, clip)
+        self._insists, self._batch = compile == "on", min(batch, len(lab.dataset.train))
+        if state.compiled is None:
+            state.compiled = self._insists or (compile == "auto" and total >= _REPAYS and state.processes.world == 1)
+        if self._insists:
+            self._check()
+        self._step: Step = Eager(lab, state, clip)
+        self._pending = state.compiled
+        kind = "compiled as one graph" if state.compiled else "eager"
+        reasons = {"auto": f" ({total} steps)", "on": "", "off": ""}
+        self.described = kind + reasons[compile]
+
+    def _check(self) -> None:
+        if self.state.processes.world > 1:
+            raise ValueError("compile = on is for one process; several take the eager step")
+        with undisturbed(self.lab.device):
+            try:
+                capture(self.lab.objective, self.lab.dataset.batch(torch.arange(self._batch, device=self.lab.device)))
+            except CannotCapture as error:
+                raise ValueError(f"compile = on, but {error}") from error
+
+    def __call__(self, index: Tensor) -> None:
+        if self._pending and self.state.step and len(index) == self._batch:
+            self._compile(index)
+        with pyro.validation_enabled(self.state.step == 0):  # the first step proves shapes and supports
+            self._step(index)
+
+    def finite(self, *, look: bool) -> bool:
+        return self._step.finite(look=look)
+
+    def _compile(self, index: Tensor) -> None:
+        self._pending = False
+        try:
+            self._step = Compiled(self.lab, self.state, self.clip, index)
+        except CannotCapture as error:
+            if self._insists:
+                raise
+            tqdm.write(f"step: eager, since {error}")
