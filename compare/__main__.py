@@ -48,7 +48,15 @@ def _gradients() -> tuple[Command, Parser]:
     return gradients, parser
 
 
-COMMANDS = {"losses": _losses, "prove": _prove, "audit": _audit, "gradients": _gradients}
+def _speed() -> tuple[Command, Parser]:
+    from compare.speed.command import speed
+
+    parser = Parser()
+    parser.add_function_arguments(speed)
+    return speed, parser
+
+
+COMMANDS = {"losses": _losses, "prove": _prove, "audit": _audit, "gradients": _gradients, "speed": _speed}
 
 
 def main(argv: list[str] | None = None) -> int:

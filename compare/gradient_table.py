@@ -17,8 +17,8 @@ def measured(point: str, results: Sequence[Result]) -> list[str]:
     counts = sorted({r.replicates for r in results})
     lines = [
         f"{point}: {' or '.join(map(str, counts))} gradients each",
-        f"{'':34}{'':10}{'bias':>9} {'':23}{'variance':>18}{'SNR':>14}{'per gradient':>12}",
-        f"{'estimator':30}{'K':>4}  {'unbiased':8}{'max |z|':>9} {'against':23}{'model':>9}{'guide':>9}"
+        f"{'':34}{'':8}{'bias':>9} {'':24}{'variance':>15}   {'SNR':>10}   {'a gradient':>11}",
+        f"{'estimator':28}{'K':>4}  {'unbiased':8}{'max |z|':>9} {'against':24}{'model':>9}{'guide':>9}"
         f"{'model':>7}{'guide':>7}{'evals':>6}{'ms':>6}",
     ]
     for bound, group in _by_bound(results):
@@ -26,8 +26,8 @@ def measured(point: str, results: Sequence[Result]) -> list[str]:
         for r in group:
             score = "-" if math.isnan(r.bias_z) else f"{r.bias_z:.3g}{'!' if r.biased else ' '}"
             lines.append(
-                f"{_short(family(r), 30):30}{r.particles:>4}  {'yes' if r.unbiased else 'no':8}{score:>9}"
-                f" {_short(r.reference, 22):23}{r.variance_model:>9.3g}{r.variance_guide:>9.3g}"
+                f"{_short(family(r), 28):28}{r.particles:>4}  {'yes' if r.unbiased else 'no':8}{score:>9}"
+                f" {_short(r.reference, 24):24}{r.variance_model:>9.3g}{r.variance_guide:>9.3g}"
                 f"{r.snr_model:>7.2g}{r.snr_guide:>7.2g}{r.evaluations:>6g}{r.milliseconds:>6.2g}"
             )
     return lines + _notes(results)

@@ -9,7 +9,8 @@ from typing import NamedTuple
 
 import pyro
 import torch
-from pyro.infer import ELBO
+from jsonargparse import lazy_instance
+from pyro.infer import ELBO, TraceMeanField_ELBO
 from torch import nn
 from tqdm import tqdm
 
@@ -20,6 +21,7 @@ from compare.study import Result, Study
 from compare.subject import Subject
 from objective.draws import Draw
 from objective.estimator import CODES, Known
+from objective.score import RLOO
 from training import Experiment, refuse_mistakes
 from training.figures import save
 
@@ -70,8 +72,8 @@ def gradients(
         if oracle:
             lab, setting, stops = None, _oracle(oracle), []
         else:
-            lab = None if run else Experiment(**experiment)
-            lab, stops = _stops(lab, run, points, steps, experiment["device"])
+            lab = None if run else _lab(**experiment)
+            lab, stops = _stops(lab, run, points, steps, device=experiment["device"])
             index = torch.arange(min(batch, len(lab.dataset.train)), device=lab.device)
             setting = Setting(lab.model, lab.guide, lab.dataset.batch(index))
         subjects, words = _subjects(setting, estimators, counts)
@@ -86,6 +88,21 @@ def gradients(
     _write(rows, out)
     print(f"{out}: gradients.csv, gradients.json, {', '.join(_draw(rows, out))}")
     return 0
+
+
+def _lab(*, elbo: ELBO = lazy_instance(TraceMeanField_ELBO), **experiment) -> Experiment:  # noqa: ANN003
+    """An experiment; where its guide's draws carry no gradient and no other ELBO was asked for, trained by RLOO.
+
+    Args:
+        elbo: what the short training trains with.
+        experiment: what else Experiment takes.
+    """
+    try:
+        return Experiment(elbo=elbo, **experiment)
+    except ValueError:
+        if not isinstance(elbo, TraceMeanField_ELBO):
+            raise
+        return Experiment(elbo=RLOO(5), **experiment)
 
 
 def _counts(particles: str) -> list[int]:
@@ -103,7 +120,7 @@ def _oracle(name: str) -> Setting:
 
 
 def _stops(
-    lab: Experiment | None, run: Path | None, wanted: str, steps: int, device: str
+    lab: Experiment | None, run: Path | None, wanted: str, steps: int, *, device: str
 ) -> tuple[Experiment, list[Point]]:
     """The points of training."""
     if lab is not None:
@@ -124,7 +141,7 @@ def _subjects(setting: Setting, estimators: str | None, counts: Sequence[int]) -
     """
     objectives, words = chosen.chosen(estimators or _fitting(setting), counts)
     subjects: dict[str, Subject] = {}
-    bar = tqdm(objectives.items(), unit=" captured", leave=False)
+    bar = tqdm(objectives.items(), unit=" captured", leave=False, disable=None)
     for label, elbo in bar:
         bar.set_description(label)
         try:

@@ -7,9 +7,6 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from objective import TraceMeanField_ELBO
-from objective.draws import Draw
-from objective.score import RLOO
 from training import Experiment, ExperimentParser, RunFolder, checkpoint
 
 NAMES = {"start": 0.0, "middle": 0.5, "end": 1.0}  # the share of the steps
@@ -50,24 +47,15 @@ def wanted_steps(points: str, steps: int) -> dict[str, int]:
 
 
 def trained_here(lab: Experiment, points: dict[str, int], *, progress: bool = True) -> list[Point]:
-    """Trains with Adam and the experiment's ELBO (RLOO where that needs draws with gradients and has none)."""
-    found, objective = [], _objective(lab)
-    optimizer = torch.optim.Adam(objective.parameters(), lr=_RATE)
-    for step in tqdm(range(max(points.values()) + 1), unit=" steps", leave=False, disable=not progress):
+    """Trains with Adam and the experiment's own ELBO."""
+    found, optimizer = [], torch.optim.Adam(lab.objective.parameters(), lr=_RATE)
+    for step in tqdm(range(max(points.values()) + 1), unit=" steps", leave=False, disable=None if progress else True):
         found += [Point.of(name, lab) for name, at in points.items() if at == step]
         index = torch.randint(len(lab.dataset.train), (_BATCH,), device=lab.device)
         optimizer.zero_grad()
-        (objective(lab.dataset.batch(index)) / len(index)).backward()
+        (lab.objective(lab.dataset.batch(index)) / len(index)).backward()
         optimizer.step()
     return found
-
-
-def _objective(lab: Experiment) -> torch.nn.Module:
-    x = lab.dataset.batch(torch.arange(2, device=lab.device))
-    carries = all(q.has_rsample for q in Draw(lab.model, lab.guide, (x,)).posteriors.values())
-    if carries or not isinstance(lab.elbo, TraceMeanField_ELBO):
-        return lab.objective
-    return RLOO(5)(lab.model, lab.guide)
 
 
 def of_run(path: Path, device: str) -> tuple[Experiment, list[Point]]:

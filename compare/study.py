@@ -13,8 +13,8 @@ from tqdm import tqdm
 
 from compare.moments import Moments, worst_score
 from compare.subject import Gradients, Subject, clock
-from objective.tracing import unchecked
 from objective.estimator import Known
+from objective.tracing import unchecked
 
 MEMORY = 2**26  # bytes per chunk of replicates: large enough to fill the cores, small enough for their caches
 _PILOT = 64
@@ -115,7 +115,9 @@ class Study:
         """Draws gradients of every objective, in chunks of about `memory` bytes, and says what they are like."""
         if replicates < 2:
             raise ValueError(f"replicates = {replicates}: a variance takes two at least")
-        bar = tqdm(total=len(self.subjects) * replicates, unit=" gradients", leave=False, disable=not progress)
+        bar = tqdm(
+            total=len(self.subjects) * replicates, unit=" gradients", leave=False, disable=None if progress else True
+        )
         with unchecked(), bar:
             coordinate = self._coordinate()
             measured = [_measure(subject, replicates, memory, coordinate, bar) for subject in self.subjects]

@@ -94,7 +94,14 @@ class Data(ABC):
     def splits(self) -> Splits:
         """Reads the source."""
 
-    def load(self, splits: Splits, device: torch.device | str = "cpu", *, bits: bool = False) -> Dataset:
+    def load(
+        self,
+        splits: Splits,
+        device: torch.device | str = "cpu",
+        *,
+        bits: bool = False,
+        dtype: torch.dtype = torch.float32,
+    ) -> Dataset:
         """Binarises or dequantises what `splits` read, and places it; `bits` says that the likelihood takes no more.
 
         Raises:
@@ -120,8 +127,8 @@ class Data(ABC):
                 raise ValueError(f"{name} has no grey levels to dequantise, or they are binarised already")
             test = _dequantized(test, torch.rand(test.shape, generator=generator), self.levels)
         return Dataset(
-            train=train.to(device),
-            test=test.to(device),
+            train=train.to(device, dtype),
+            test=test.to(device, dtype),
             test_labels=splits.test_labels,
             binarize=binarize,
             dequantize=self.dequantize,

@@ -156,3 +156,28 @@ class _AnyBatch(nn.Module):
     def forward(self, value: Tensor) -> Tensor:
         leading = value.shape[: value.dim() - self.event_dims]
         return self.module(value.reshape(-1, *self.inside)).reshape(*leading, *self.outputs)
+
+
+class InBFloat16(Network):
+    """Another family whose networks compute in bfloat16; what goes in and comes out, and the parameters, are float32."""
+
+    def __init__(self, family: Network, device: str) -> None:
+        self.family = family
+        self.device = device
+
+    def encoder(self, shape: Sequence[int], features: int) -> nn.Module:
+        return _InBFloat16(self.family.encoder(shape, features), self.device)
+
+    def decoder(self, latent: int, shape: Sequence[int]) -> nn.Module:
+        return _InBFloat16(self.family.decoder(latent, shape), self.device)
+
+
+class _InBFloat16(nn.Module):
+    def __init__(self, module: nn.Module, device: str) -> None:
+        super().__init__()
+        self.module = module
+        self.device = device
+
+    def forward(self, value: Tensor) -> Tensor:
+        with torch.autocast(self.device, torch.bfloat16, cache_enabled=False):
+            return self.module(value).float()

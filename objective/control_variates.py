@@ -129,7 +129,11 @@ class RELAX(Coded):
         found = torch.autograd.grad(whole.sum(), list(free.logits.values()), create_graph=True)
         g = dict(zip(free.logits, found, strict=True))
         surrogate = log_p + codes.dot({name: value.detach() for name, value in g.items()}, codes.logits)
-        return f.mean(0), (surrogate - codes.dot(g, g)).mean(0)
+        return f.mean(0), (surrogate - self.square(codes, g)).mean(0)
+
+    def square(self, codes: Codes, g: Mapping[str, Tensor]) -> Tensor:
+        """|g|^2, shape (particles, batch): what eta and the network minimise."""
+        return codes.dot(g, g)
 
 
 def _relaxed(draw: Draw, codes: Codes, after: dict, before: dict, temperature: float) -> tuple[Tensor, Tensor]:

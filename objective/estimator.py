@@ -171,7 +171,7 @@ class Estimator(ELBO, nn.Module):
             pyro.module(f"{type(self).__name__}", self)  # SVI trains what it sees as parameters
         draw = self.draw(model, guide, args, kwargs)
         bound, surrogate = self.estimate(draw)
-        return -draw.scale * (bound.detach() + surrogate - surrogate.detach()).sum()
+        return -draw.scale * (bound.detach() + (surrogate - surrogate.detach())).sum()
 
     @torch.no_grad()
     def loss(self, model: Callable, guide: Callable, *args: Any, **kwargs: Any) -> float:

@@ -8,7 +8,6 @@ from dataclasses import replace
 from typing import Any
 from unittest import mock
 
-import pyro
 import torch
 from torch import Tensor
 from torch.nn.utils import clip_grads_with_norm_, get_total_norm
@@ -49,8 +48,7 @@ class Compiled(Step):
 
     def _built(self, eager_draws: bool) -> Callable[..., Any]:
         lab = self.lab
-        with pyro.validation_enabled():
-            capture(lab.objective, lab.dataset.batch(self._index))  # says what is wrong, if something is, in its words
+        capture(lab.objective, lab.dataset.batch(self._index))  # says what is wrong, if something is, in its words
         self._cells = self._tensors()
         inputs = [*pytree.tree_leaves(self._cells), lab.dataset.train, self._index]
         graph = trace(self._flat, *(value.clone() for value in inputs[:-2]), *inputs[-2:])

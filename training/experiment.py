@@ -1,8 +1,9 @@
 """What a run is about: options -> data, model, guide, objective. Everything in it is chosen by a class's name."""
 
 import inspect
+import os
 from collections.abc import Callable, Sequence
-from typing import Self
+from typing import Literal, Self
 
 import pyro
 import torch
@@ -15,6 +16,7 @@ from guide import Guide
 from guide.posteriors import DiagonalNormal, Posterior
 from model import MLP, Model, Network
 from model.likelihoods import Bernoulli, Likelihood
+from model.networks import InBFloat16
 from model.priors import Prior, StandardNormal
 from objective import TraceMeanField_ELBO, kl_routes
 from training import checkpoint, legality
@@ -24,6 +26,8 @@ from training.run_folder import RunFolder
 
 # Parameters belong to the modules, not to Pyro's global store: two experiments can live side by side.
 pyro.settings.set(module_local_params=True)
+
+Precision = Literal["float32", "tf32", "bf16", "float64"]
 
 # Enough rows to show a wrong shape, cheap enough to run twice.
 _PROBE = 8
@@ -52,6 +56,7 @@ class Experiment:
         beta: float = 1.0,
         seed: int = 0,
         device: str = "auto",
+        precision: Precision = "float32",
     ) -> None:
         """
         Args:
@@ -66,6 +71,8 @@ class Experiment:
             beta: weight of the KL, positive; 1 is the ELBO.
             seed: of the initial weights, of the draws and of the data's order.
             device: auto, cpu, cuda or cuda:0.
+            precision: float32; tf32: matrix products of float32 numbers in tf32 on devices that have it; bf16: networks
+                in bfloat16, parameters and log-densities in float32; float64: for checks.
 
         Raises:
             ValueError: options that do not fit each other or the data.
@@ -77,21 +84,25 @@ class Experiment:
             raise ValueError(f"latent = {latent}: z has at least one dimension")
         legality.check_objective(elbo)
         self.seed, self.beta, self.elbo = seed, beta, elbo
-        self.device = _device(device)
+        self.device = device_named(device)
         splits = data.splits()
         pyro.set_rng_seed(seed)
-        family = network(hidden)
+        torch.set_float32_matmul_precision("high" if precision == "tf32" else "highest")
+        family = network(hidden) if precision != "bf16" else InBFloat16(network(hidden), self.device.type)
         p_z = prior(latent)
         p_x = likelihood(p_z.seen, splits.shape, family)
         q_z = guide(splits.shape, latent, family)
-        self.dataset = data.load(splits, self.device, bits=p_x.support is constraints.boolean)
+        dtype = torch.float64 if precision == "float64" else torch.float32
+        self.dataset = data.load(splits, self.device, bits=p_x.support is constraints.boolean, dtype=dtype)
         legality.check_support(p_x, self.dataset)
-        p_z.to(self.device).prepare(q_z.to(self.device), self.dataset.train)
+        for part in (p_z, p_x, q_z):
+            part.to(self.device, dtype)
+        p_z.prepare(q_z, self.dataset.train)
         for split in (self.dataset.train, self.dataset.test):
-            p_x.to(self.device).prepare(split)
+            p_x.prepare(split)
         legality.check_latents(p_z, q_z)
-        self.model = Model(p_z, p_x, beta=beta).to(self.device)
-        self.guide = Guide(q_z, beta=beta).to(self.device)
+        self.model = Model(p_z, p_x, beta=beta).to(self.device, dtype)
+        self.guide = Guide(q_z, beta=beta).to(self.device, dtype)
         self.objective = elbo(self.model, self.guide)
         probe = self.dataset.batch(torch.arange(min(_PROBE, len(self.dataset.train)), device=self.device))
         self.kl = kl_routes(elbo, self.model, self.guide, probe)
@@ -119,9 +130,14 @@ class Experiment:
         self.guide.beta.fill_(beta)
 
 
-def _device(name: str) -> torch.device:
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+def device_named(name: str) -> torch.device:
+    """The device that an option names.
+
+    Raises:
+        ValueError: there is no such device here.
+    """
+    if name == "auto":  # a process of several takes the device that is its own
+        return torch.device(f"cuda:{os.environ.get('LOCAL_RANK', 0)}" if torch.cuda.is_available() else "cpu")
     try:
         device = torch.device(name)
     except RuntimeError:

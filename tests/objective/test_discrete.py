@@ -52,8 +52,8 @@ def test_unbiased(name, cls):
         assert score > bound, "a bias of 5 % has to be seen"
 
 
-@pytest.mark.parametrize("cls", [ARM, DisARM, MuProp, REBAR, RELAX])
-def test_particles_are_averaged(cls):
+@pytest.mark.parametrize("cls", BITS_ALONE)
+def test_pairs_are_averaged(cls):
     draws, exact = gradients(cls(num_particles=3), Bits(), 2000, 10)
     score, bound = worst(draws, exact)
     assert score < bound
@@ -61,7 +61,7 @@ def test_particles_are_averaged(cls):
 
 @pytest.mark.parametrize(("name", "cls"), cases(BIASED))
 def test_biased_for_the_guide_alone(name, cls):
-    estimator = cls(num_particles=2 if name == "codes" else 1)
+    estimator = cls()
     assert not estimator.unbiased
     draws, exact = drawn(name, estimator)
     for which in ("loss", "model"):
