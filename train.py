@@ -209,7 +209,8 @@ class List(argparse.Action):
 
 def default_folder(options) -> Path:  # noqa: ANN001
     """runs/Digits-StandardNormal-...: what the run is about, so that two different runs do not meet."""
-    names = [options[part].class_path.rsplit(".", 1)[-1] for part in ("data", "prior", "likelihood", "guide", "elbo")]
+    chosen = (options[part] for part in ("data", "prior", "likelihood", "guide", "elbo"))
+    names = [part.class_path.rsplit(".", 1)[-1] for part in chosen if part]
     return Path("runs") / "-".join([*names, str(options.seed)])
 
 

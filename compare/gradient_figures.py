@@ -103,6 +103,7 @@ def variance_training(rows: Rows) -> Figure:
             own = [next(r for r in found if r.label == f"{name} K={count}") for found in rows.values()]
             ax.plot(range(len(rows)), [getattr(r, f"variance_{group}") for r in own], **look.of(name))
         ax.set(yscale="log", title=f"parameters of the {group}", xlabel="point of training")
+        _plain(ax.yaxis)
         ax.set_xticks(range(len(rows)), [name.replace(" (", "\n(") for name in rows])
         ax.grid(alpha=0.3)
     panels[0].set_ylabel("variance of the gradient (nats²)")

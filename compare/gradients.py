@@ -9,7 +9,6 @@ from typing import NamedTuple
 
 import pyro
 import torch
-from jsonargparse import lazy_instance
 from pyro.infer import ELBO, TraceMeanField_ELBO
 from torch import nn
 from tqdm import tqdm
@@ -90,17 +89,17 @@ def gradients(
     return 0
 
 
-def _lab(*, elbo: ELBO = lazy_instance(TraceMeanField_ELBO), **experiment) -> Experiment:  # noqa: ANN003
+def _lab(*, elbo: ELBO | None = None, **experiment) -> Experiment:  # noqa: ANN003
     """An experiment; where its guide's draws carry no gradient and no other ELBO was asked for, trained by RLOO.
 
     Args:
-        elbo: what the short training trains with.
+        elbo: what the short training trains with; TraceMeanField_ELBO if left out.
         experiment: what else Experiment takes.
     """
     try:
         return Experiment(elbo=elbo, **experiment)
     except ValueError:
-        if not isinstance(elbo, TraceMeanField_ELBO):
+        if not isinstance(elbo, TraceMeanField_ELBO | None):
             raise
         return Experiment(elbo=RLOO(5), **experiment)
 

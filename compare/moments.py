@@ -88,6 +88,6 @@ def worst_score(moments: Moments, known: Mapping[str, Tensor] | Moments) -> tupl
             squared = squared + other.variance(name) / other.count
         off = ((moments.mean(name) - value).abs() - moments.rounding * scale).clamp(min=0)
         score = torch.where(off > 0, off / squared.sqrt(), 0.0)
-        worst = max(worst, score.nan_to_num(nan=math.inf).max().item())
+        worst = max(worst, score.nan_to_num(nan=math.inf, posinf=math.inf).max().item())
     coordinates = sum(value.numel() for value in expected.values())
     return worst, float(stats.t.isf(FALSE_ALARM / 2 / max(coordinates, 1), max(count - 1, 1)))

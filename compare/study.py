@@ -164,7 +164,7 @@ class Study:
             milliseconds=one.milliseconds,
             milliseconds_loop=one.milliseconds_loop,
             capture_seconds=subject.seconds,
-            coordinate=f"{parameter}[{', '.join(map(str, np.unravel_index(index, moments.mean(parameter).shape)))}]",
+            coordinate=parameter + str([int(i) for i in np.unravel_index(index, moments.mean(parameter).shape)]),
             draws=one.draws,
         )
 
@@ -192,7 +192,7 @@ def _measure(subject: Subject, replicates: int, memory: int, coordinate: tuple[s
         seconds += clock(device) - start
         moments.add(gradients)
         losses.append(loss.double())
-        draws.append(gradients[coordinate[0]].flatten(1)[:, coordinate[1]].double().cpu().numpy())
+        draws.append(gradients[coordinate[0]].reshape(len(loss), -1)[:, coordinate[1]].double().cpu().numpy())
         bar.update(len(loss))
         start = clock(device)
     return _Measured(

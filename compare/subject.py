@@ -53,7 +53,8 @@ class Subject:
             return None
         try:
             captured = capture(self.objective, self.x)
-            next(replicates(self.objective, self.x, 2, captured=captured))
+            for _ in replicates(self.objective, self.x, 2, captured=captured):
+                pass
         except (CannotCapture, RuntimeError, NotImplementedError):  # the last two: an operation that vmap lacks
             return None
         return captured

@@ -10,6 +10,8 @@ from pyro.infer import ELBO, TraceMeanField_ELBO
 from torch import Tensor
 from torch.distributions import Distribution, kl_divergence, register_kl
 
+from objective.pathwise import PathwiseAnalyticKL
+
 Route = Literal["analytic", "sampled"]
 
 
@@ -48,7 +50,7 @@ def analytic_kl(q: Distribution, p: Distribution) -> Tensor | None:
 def kl_routes(elbo: ELBO, model: Callable, guide: Callable, x: Tensor) -> dict[str, Route]:
     """Says for every latent site how `elbo` gets KL(q(z|x) || p(z)): in closed form, or from the drawn z.
 
-    Only `TraceMeanField_ELBO` uses closed forms; where none is registered it samples without a word.
+    Only `TraceMeanField_ELBO` and `PathwiseAnalyticKL` use closed forms; Pyro samples without a word where there is none.
 
     Raises:
         ValueError: the KL is infinite, as from a Normal to a Uniform: the objective would be -inf for good; or the
@@ -59,7 +61,7 @@ def kl_routes(elbo: ELBO, model: Callable, guide: Callable, x: Tensor) -> dict[s
     routes: dict[str, Route] = {}
     for name in guide_trace.stochastic_nodes:
         q, p = guide_trace.nodes[name]["fn"], model_trace.nodes[name]["fn"]
-        mean_field, divergence = isinstance(elbo, TraceMeanField_ELBO), analytic_kl(q, p)
+        mean_field, divergence = isinstance(elbo, TraceMeanField_ELBO | PathwiseAnalyticKL), analytic_kl(q, p)
         routes[name] = "analytic" if mean_field and divergence is not None else "sampled"
         if mean_field and not q.has_rsample:
             raise ValueError(

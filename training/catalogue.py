@@ -7,13 +7,14 @@ import torch
 
 import data
 import model
+import objective
 from data import Data
 from guide import posteriors
 from guide.posteriors import Posterior
 from model import MLP, Network, likelihoods, priors
 from model.likelihoods import Likelihood
 from model.priors import Prior
-from objective import ELBOS, analytic_kl
+from objective import ELBOS, Estimator, analytic_kl
 
 
 def offered(package: ModuleType, base: type) -> tuple[type, ...]:
@@ -28,7 +29,7 @@ CHOICES: dict[str, tuple[type, ...]] = {
     "likelihood": offered(likelihoods, Likelihood),
     "guide": offered(posteriors, Posterior),
     "network": offered(model, Network),
-    "elbo": tuple(ELBOS),
+    "elbo": (*ELBOS, *offered(objective, Estimator)),
 }
 
 

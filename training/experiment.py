@@ -2,12 +2,13 @@
 
 import inspect
 import os
+import sys
 from collections.abc import Callable, Sequence
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 import pyro
 import torch
-from jsonargparse import lazy_instance
+from jsonargparse import Namespace, lazy_instance
 from pyro.distributions import constraints
 from pyro.infer import ELBO
 
@@ -18,7 +19,7 @@ from model import MLP, Model, Network
 from model.likelihoods import Bernoulli, Likelihood
 from model.networks import InBFloat16
 from model.priors import Prior, StandardNormal
-from objective import TraceMeanField_ELBO, kl_routes
+from objective import Estimator, TraceMeanField_ELBO, kl_routes
 from training import checkpoint, legality
 from training.catalogue import CHOICES, offered
 from training.options import Parser
@@ -38,6 +39,18 @@ class ExperimentParser(Parser):
 
     choices = CHOICES | {"optimizer": offered(torch.optim, torch.optim.Optimizer)}
 
+    def parse_args(self, args: Sequence[str] | None = None, *more: Any, **settings: Any) -> Namespace:
+        """As everywhere, but an objective that is named starts from its own defaults.
+
+        All of them take num_particles, and jsonargparse would hand on what the one before had.
+        """
+        given = [str(argument) for argument in (sys.argv[1:] if args is None else args)]
+        named = any(argument.partition("=")[0] in ("--elbo", "--config") for argument in given)
+        fresh = [] if named else ["--elbo", TraceMeanField_ELBO.__name__]
+        for argument in given:
+            fresh += ["--elbo=null", argument] if argument.partition("=")[0] == "--elbo" else [argument]
+        return super().parse_args(fresh, *more, **settings)
+
 
 class Experiment:
     """Builds data, model, guide and objective on one device, and refuses what could not be trained as meant."""
@@ -50,7 +63,7 @@ class Experiment:
         likelihood: Callable[[int, Sequence[int], Network], Likelihood] = Bernoulli,
         guide: Callable[[Sequence[int], int, Network], Posterior] = DiagonalNormal,
         network: Callable[[int | list[int]], Network] = MLP,
-        elbo: ELBO = lazy_instance(TraceMeanField_ELBO),
+        elbo: ELBO | None = None,
         latent: int = 20,
         hidden: int | list[int] = 400,
         beta: float = 1.0,
@@ -65,7 +78,7 @@ class Experiment:
             likelihood: p(x|z).
             guide: q(z|x).
             network: the family of the encoder and the decoder.
-            elbo: the objective and its gradient estimator.
+            elbo: the objective and its gradient estimator; TraceMeanField_ELBO if left out.
             latent: dimensions of z.
             hidden: width of the hidden layer, or a list of widths from the data to the latent.
             beta: weight of the KL, positive; 1 is the ELBO.
@@ -82,8 +95,9 @@ class Experiment:
             raise ValueError(f"beta = {beta}: the KL's weight is positive; to switch it off, take a small one, 1e-6")
         if latent < 1:
             raise ValueError(f"latent = {latent}: z has at least one dimension")
-        legality.check_objective(elbo)
-        self.seed, self.beta, self.elbo = seed, beta, elbo
+        self.elbo = elbo or TraceMeanField_ELBO()
+        legality.check_objective(self.elbo)
+        self.seed, self.beta = seed, beta
         self.device = device_named(device)
         splits = data.splits()
         pyro.set_rng_seed(seed)
@@ -103,9 +117,11 @@ class Experiment:
         legality.check_latents(p_z, q_z)
         self.model = Model(p_z, p_x, beta=beta).to(self.device, dtype)
         self.guide = Guide(q_z, beta=beta).to(self.device, dtype)
-        self.objective = elbo(self.model, self.guide)
+        self.objective = self.elbo(self.model, self.guide)
         probe = self.dataset.batch(torch.arange(min(_PROBE, len(self.dataset.train)), device=self.device))
-        self.kl = kl_routes(elbo, self.model, self.guide, probe)
+        if isinstance(self.elbo, Estimator):
+            self.elbo.check(self.model, self.guide, probe)
+        self.kl = kl_routes(self.elbo, self.model, self.guide, probe)
         legality.check_runs(self.objective, probe)
 
     @classmethod

@@ -1,5 +1,7 @@
 """What must hold before a first step: nothing starts that would silently optimise something else."""
 
+from collections.abc import Sequence
+
 import torch
 from pyro.distributions import constraints
 from pyro.infer import ELBO
@@ -14,14 +16,14 @@ from objective import ELBOS
 from training.catalogue import CHOICES
 
 
-def _names(classes: list[type]) -> str:
+def _names(classes: Sequence[type]) -> str:
     return ", ".join(cls.__name__ for cls in classes) or "none"
 
 
 def check_objective(elbo: ELBO) -> None:
     """Pyro has more ELBO classes than do what they say on these programs; those that do are offered."""
     if type(elbo).__module__.startswith("pyro.") and type(elbo) not in ELBOS:
-        raise ValueError(f"elbo = {type(elbo).__name__} is not offered here; there are: {_names(list(ELBOS))}")
+        raise ValueError(f"elbo = {type(elbo).__name__} is not offered here; there are: {_names(CHOICES['elbo'])}")
 
 
 def check_latents(prior: Prior, posterior: Posterior) -> None:

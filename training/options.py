@@ -40,13 +40,20 @@ class Parser(jsonargparse.ArgumentParser):
         if refused and owner and owner[1] in classes:
             accepted = _keywords(classes[owner[1]])
             return f"{owner[1]} takes no option {refused[1]}; {_named(refused[1], accepted)}"
-        if refused := re.search(r"import path string: (\w+)$", message):
+        if refused := re.search(r"import path string: (\w+)$", message, re.MULTILINE):
             return f"--{option[1]}: there is no {refused[1]}; {_named(refused[1], list(classes))}"
         return f"{message}\nsee --{option[1]}.help NAME, NAME one of: {', '.join(classes)}"
 
 
 def _keywords(cls: type) -> list[str]:
-    return [name for name, p in inspect.signature(cls).parameters.items() if p.default is not p.empty]
+    """What a class takes by name, with what it hands on to those that it is made from."""
+    found: dict[str, None] = {}
+    for part in cls.__mro__:
+        parameters = inspect.signature(part.__init__).parameters.values() if "__init__" in vars(part) else ()
+        found |= {p.name: None for p in parameters if p.default is not p.empty}
+        if parameters and all(p.kind is not p.VAR_KEYWORD for p in parameters):
+            break
+    return list(found)
 
 
 def _named(given: str, names: list[str], prefix: str = "") -> str:

@@ -20,7 +20,6 @@ from compare.slopes import slopes
 from compare.subject import Subject
 from objective.antithetic import DisARM
 from objective.control_variates import MuProp
-from objective.enumeration import Enumeration
 from objective.multisample import IWAE, PIWAE, DReG, IWAEStickingTheLanding
 from objective.pathwise import Pathwise, StickingTheLanding
 from objective.score import NVIL, REINFORCE, RLOO, MovingAverage
@@ -60,6 +59,7 @@ def test_replicates_are_a_plain_loop_over_the_same_draws(elbo):
     noise = [e for loss, _ in chunks for e in torch.randn(len(loss), *shape, dtype=torch.float64)]
     found = []
     objective = elbo(oracle.model, oracle.guide)
+    objective(oracle.x)  # looks at the programs
     for e in noise:
         objective.zero_grad()
         with Given([e]):
@@ -168,7 +168,6 @@ BITS = {
     RLOO(3): 3,
     MuProp(3): 4,
     DisARM(2): 4,
-    Enumeration(): 8,
     Trace_ELBO(num_particles=3): 3,
     Trace_ELBO(num_particles=3, vectorize_particles=True, max_plate_nesting=1): 3,
     TraceGraph_ELBO(num_particles=2): 2,
@@ -226,9 +225,9 @@ def test_a_study_refuses_what_would_mean_nothing():
 
 
 def test_signal_to_noise_goes_with_the_root_of_the_particles():
-    oracle = SignalToNoise()
+    oracle = SignalToNoise(batch=2)
     objectives = {f"{cls.__name__} K={k}": cls(k) for cls in (IWAE, DReG) for k in (30, 100, 300)}
-    rows = study(oracle.model, oracle.guide, oracle.x, objectives, replicates=300, known=oracle)
+    rows = study(oracle.model, oracle.guide, oracle.x, objectives, replicates=200, known=oracle)
     assert {row.signal for row in rows} == {"exact"}
     found = {(slope.estimator, slope.group): slope for slope in slopes(rows)}
     assert found["IWAE", "model"].slope == pytest.approx(0.5, abs=0.03)
@@ -248,11 +247,9 @@ def test_estimators_are_named_with_their_options():
     assert not any(name.startswith("_") for name in offered())
 
 
-FILES = ["variance-cost", "histogram", "snr"]
-
-
-def written(out, *, training):
-    names = FILES + ["variance-training"] * training
+def written(out, *, training, more=True):
+    """The numbers, having looked that the pictures are those of several points and several K, or of one."""
+    names = ["variance-cost", "histogram", *["variance-training"] * training, *["snr"] * more]
     pictures = {f"{name}.{ending}" for name in names for ending in ("png", "svg")}
     assert {path.name for path in out.iterdir()} == pictures | {"gradients.csv", "gradients.json"}
     rows = json.loads((out / "gradients.json").read_text())["rows"]
@@ -270,11 +267,11 @@ def little(small):
 
 
 def test_command(little, tmp_path, capsys):
-    estimators = "Trace_ELBO,TraceMeanField_ELBO,RLOO,IWAEStickingTheLanding"
-    assert main([*little, "--estimators", estimators, "--points", "start,2,end", "--out", str(tmp_path / "out")]) == 0
+    estimators = "TraceMeanField_ELBO,RLOO,IWAEStickingTheLanding"
+    assert main([*little, "--estimators", estimators, "--points", "2,end", "--out", str(tmp_path / "out")]) == 0
     rows = written(tmp_path / "out", training=True)
-    assert len(rows) == 3 * 7
-    assert {row["point"] for row in rows} == {"start (step 0)", "step 2", "end (step 4)"}
+    assert len(rows) == 2 * 5
+    assert {row["point"] for row in rows} == {"step 2", "end (step 4)"}
     told = capsys.readouterr().out
     assert "RLOO takes 2 particles at least" in told
     assert "at equal decoder evaluations" in told
@@ -284,9 +281,20 @@ def test_command(little, tmp_path, capsys):
 
 
 def test_command_on_bits(little, tmp_path, capsys):
-    parts = ["--prior", "Bernoulli", "--guide", "Bernoulli", "--points", "end", "--out", str(tmp_path / "out")]
-    assert main([*little, *parts, "--estimators", "RLOO,DisARM,NVIL,Enumeration"]) == 0
-    rows = {row["label"]: row for row in written(tmp_path / "out", training=False)}
+    parts = [
+        "--prior",
+        "Bernoulli",
+        "--guide",
+        "Bernoulli",
+        "--points",
+        "end",
+        "--particles",
+        "1",
+        "--out",
+        str(tmp_path / "out"),
+    ]
+    assert main([*little, *parts, "--estimators", "DisARM,NVIL,Enumeration"]) == 0
+    rows = {row["label"]: row for row in written(tmp_path / "out", training=False, more=False)}
     assert rows["Enumeration K=1"]["variance"] < 1e-10
     assert "Trained on these data for 300 steps first: what NVIL learns itself." in capsys.readouterr().out
 
@@ -301,11 +309,11 @@ def test_command_on_a_run(small, tmp_path, capsys):
 
 
 def test_command_on_an_oracle(tmp_path, capsys):
-    options = ["--oracle", "NormalNormal", "--estimators", "IWAE,DReG", "--particles", "1,2,4", "--replicates", "50"]
+    options = ["--oracle", "NormalNormal", "--estimators", "DReG", "--particles", "1,2,4", "--replicates", "50"]
     assert main(["gradients", *options, "--out", str(tmp_path / "out")]) == 0
     assert {row["reference"] for row in written(tmp_path / "out", training=False)} == {"exact"}
     fitted = json.loads((tmp_path / "out" / "gradients.json").read_text())["slopes"]
-    assert {(slope["estimator"], slope["group"]) for slope in fitted} >= {("IWAE", "guide"), ("DReG", "guide")}
+    assert {(slope["estimator"], slope["group"]) for slope in fitted} >= {("DReG", "guide")}
     assert "log10 signal-to-noise ratio per decade of K" in capsys.readouterr().out
 
 
@@ -321,7 +329,7 @@ WRONG = {
     "--points 5": "start, middle, end or a step from 0 to 4",
     "--particles 0": "positive whole numbers",
     "--replicates 1": "replicates at least 2",
-    "--particle 1": "did you mean --particles?",
+    "--partikles 1": "did you mean --particles?",
     "nowhere": "nowhere holds no run",
 }
 

@@ -70,7 +70,7 @@ class Chain:
         self.model, self.guide = _ChainModel(betas), _ChainGuide(betas)
 
     def iwae(self, particles):
-        nodes, log_measure = normal_nodes(60, 2)
+        nodes, log_measure = normal_nodes(50, 2)
         first, second = self.guide.first(self.x), self.guide.second
         z = first.mean + first.stddev * nodes[:, :1]
         q = second(z, self.x)

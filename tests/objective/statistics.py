@@ -31,7 +31,7 @@ def _scores(draws: Tensor, exact: Tensor) -> Tensor:
 def exact_gradients(objective: Callable[[], Tensor], module: nn.Module) -> dict[str, Tensor]:
     """The gradient of a function of a module's parameters, by name; 0 where it does not depend on one."""
     names, parameters = zip(*module.named_parameters(), strict=True)
-    gradients = torch.autograd.grad(objective(), parameters, allow_unused=True)
+    gradients = torch.autograd.grad(objective(), parameters, allow_unused=True, retain_graph=True)
     return {
         name: torch.zeros_like(parameter) if gradient is None else gradient
         for name, parameter, gradient in zip(names, parameters, gradients, strict=True)

@@ -8,7 +8,7 @@ import torch
 
 from compare.oracles import LinearGaussian, NormalNormal, SignalToNoise
 from objective import densities
-from tests.objective.statistics import FALSE_ALARM, exact_gradients, worst
+from tests.objective.statistics import exact_gradients, worst
 
 ORACLES = {
     "normal": NormalNormal,
@@ -54,9 +54,8 @@ def test_the_multisample_bound_by_gauss_and_hermite_in_all_its_dimensions(partic
     close(found, expected, 1e-4)
 
 
-@pytest.mark.parametrize("cls", [NormalNormal])
-def test_more_nodes_change_nothing(cls):
-    coarse, fine = cls(points=200), cls(points=500)
+def test_more_nodes_change_nothing():
+    coarse, fine = NormalNormal(points=200), NormalNormal(points=500)
     close(coarse.iwae(7), fine.iwae(7), 1e-12)
     close(all_gradients(coarse, lambda: coarse.iwae(7)), all_gradients(fine, lambda: fine.iwae(7)), 1e-12)
 
@@ -76,24 +75,23 @@ def test_everything_is_the_evidence_at_the_exact_posterior():
 
 
 @pytest.mark.parametrize("name", ORACLES)
-def test_bounds_and_wake_are_those_of_the_programs(name):
-    """Drawn by Pyro: K particles' log-mean weights; and log q where p(z|x) weighs the draws."""
+def test_bounds_are_those_of_the_programs(name):
+    """Drawn by Pyro: K particles' log-mean weights."""
     oracle = ORACLES[name]()
     oracle.x = oracle.x[:2]
     with torch.no_grad():
         log_weight = densities(oracle.model, oracle.guide, oracle.x, 120_000).log_weight
-        bounds = {
-            k: (log_weight.reshape(k, -1, 2).logsumexp(0) - math.log(k), oracle.iwae(k).detach()) for k in (1, 2, 5)
-        }
-    found, bound = worst({k: draws for k, (draws, _) in bounds.items()}, {k: exact for k, (_, exact) in bounds.items()})
+        draws = {k: log_weight.reshape(k, -1, 2).logsumexp(0) - math.log(k) for k in (1, 2, 5)}
+        exact = {k: oracle.iwae(k) for k in draws}
+    found, bound = worst(draws, exact)
     assert found < bound
-    wrong = {k: exact + 0.03 for k, (_, exact) in bounds.items()}
-    assert worst({k: draws for k, (draws, _) in bounds.items()}, wrong)[0] > bound
+    found, bound = worst(draws, {k: 0.98 * value for k, value in exact.items()})
+    assert found > bound, "2 % off is seen"
 
 
 @pytest.mark.parametrize("name", ORACLES)
-def test_wake_is_the_divergence_from_the_posterior(name):
-    """Its gradient vanishes for no other reason than that q has p's moments; here it does not depend on the model."""
+def test_wake_is_a_function_of_the_guide(name):
+    """It moves the guide and leaves the model alone."""
     oracle = ORACLES[name]()
     oracle.x = oracle.x[:1]
     gradients = exact_gradients(lambda: oracle.wake().sum(), oracle.guide)
@@ -109,11 +107,11 @@ def test_wake_by_weighing_the_guides_draws(name):
     with torch.no_grad():
         found = densities(oracle.model, oracle.guide, oracle.x, 400_000)
         weight = (found.log_weight - log_evidence(oracle)).exp()  # p(z|x) / q(z|x): its mean is 1
-        # Less its mean's share of what is known: a control variate that leaves an error to be told from 3 %.
+        # E[weight] = 1, so that its mean is 0 whatever the weights' noise.
         draws = (weight * (found.posterior - oracle.wake()))[:, 0].reshape(400, -1).mean(1)
     score, bound = worst({"wake": draws}, {"wake": draws.new_zeros(())})
     assert score < bound
-    assert draws.std() / 20 < 0.03, f"that precise: false alarms {FALSE_ALARM}"
+    assert draws.std() / 20 * bound < 0.06 * oracle.wake().abs(), "an error of 6 % would be seen"
 
 
 def test_three_latents_have_no_multisample_bound():
