@@ -2,6 +2,6 @@
 
 from compare.auditing.audit import audit
 from compare.auditing.verdict import Verdict
-from compare.study import Result, study
+from compare.gradients.study import Result, study
 
 __all__ = ["Result", "Verdict", "audit", "study"]

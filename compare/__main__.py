@@ -39,7 +39,7 @@ def _audit() -> tuple[Command, Parser]:
 
 
 def _gradients() -> tuple[Command, Parser]:
-    from compare.gradients import gradients
+    from compare.gradients.command import gradients
 
     parser = ExperimentParser()
     parser.add_argument("run", type=Path | None, nargs="?", help="the folder of a run; else a short training here")

@@ -159,7 +159,7 @@ class _AnyBatch(nn.Module):
 
 
 class InBFloat16(Network):
-    """Another family whose networks compute in bfloat16; what goes in and comes out, and the parameters, are float32."""
+    """Another family, computing in bfloat16; what goes in and comes out, and the parameters, are float32."""
 
     def __init__(self, family: Network, device: str) -> None:
         self.family = family

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.fx import GraphModule
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from objective.tracing import CannotCapture, trace, unchecked  # noqa: F401
+from objective.tracing import CannotCapture, trace
 
 
 @dataclass(frozen=True)
@@ -120,11 +120,11 @@ def replicates(
         return loss, gradients
 
     vectorized = torch.func.vmap(one, randomness="different")
-    with torch.no_grad():
-        size = max(1, memory // _bytes_per_replicate(captured.graph, values, buffers, x))
-        for start in range(0, count, size):
+    size = max(1, memory // _bytes_per_replicate(captured.graph, values, buffers, x))
+    for start in range(0, count, size):
+        with torch.no_grad():
             loss, gradients = vectorized(x.new_empty(min(size, count - start)))
-            yield loss, dict(zip(captured.parameters, gradients, strict=True))
+        yield loss, dict(zip(captured.parameters, gradients, strict=True))
 
 
 def _bytes_per_replicate(graph: GraphModule, values: list[Tensor], buffers: list[Tensor], x: Tensor) -> int:

@@ -68,7 +68,9 @@ def evidence(
     if compile or (compile is None and len(x) * samples >= _MANY):
         block = _compiled(block, x[:rows])
     results = []
-    with tqdm(total=len(x) * samples, unit=" draws", unit_scale=True, desc="-log p(x)", disable=not progress or None) as bar:
+    with tqdm(
+        total=len(x) * samples, unit=" draws", unit_scale=True, desc="-log p(x)", disable=not progress or None
+    ) as bar:
         for start in range(0, len(x), rows):
             chosen = x[start : start + rows]
             # A graph is for one size of block: the last rows are filled up with others that are then dropped.

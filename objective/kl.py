@@ -50,7 +50,7 @@ def analytic_kl(q: Distribution, p: Distribution) -> Tensor | None:
 def kl_routes(elbo: ELBO, model: Callable, guide: Callable, x: Tensor) -> dict[str, Route]:
     """Says for every latent site how `elbo` gets KL(q(z|x) || p(z)): in closed form, or from the drawn z.
 
-    Only `TraceMeanField_ELBO` and `PathwiseAnalyticKL` use closed forms; Pyro samples without a word where there is none.
+    Only `TraceMeanField_ELBO` and `PathwiseAnalyticKL` use closed forms, and sample where there is none.
 
     Raises:
         ValueError: the KL is infinite, as from a Normal to a Uniform: the objective would be -inf for good; or the

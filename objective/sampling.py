@@ -55,15 +55,26 @@ def _inner(q: Distribution) -> Distribution:
 
 
 class Antithetic(_Jointly):
-    """z and 2 E[z] - z, for a q that is symmetric about its mean; an odd last particle stays alone."""
+    """z = m + s e and its partner m' - s' e, for a q symmetric about its mean; an odd last particle stays alone.
+
+    m' and s' are the partner's own, which differ where q depends on latents before it.
+    """
 
     symmetric = (Normal, Laplace, MultivariateNormal, LowRankMultivariateNormal)
 
     def together(self, q: Distribution) -> Tensor:
-        if not isinstance(_inner(q), self.symmetric):
-            raise ValueError(f"antithetic sampling mirrors at the mean, and {_inner(q)} is not known to be symmetric")
+        inner = _inner(q)
+        if not isinstance(inner, self.symmetric):
+            raise ValueError(f"antithetic sampling mirrors at the mean, and {inner} is not known to be symmetric")
         half, value = self.particles // 2, q.rsample()
-        return torch.cat([value[:half], 2 * q.mean[:half] - value[:half], value[2 * half :]])
+        one, partner = slice(half), slice(half, 2 * half)
+        away = value[one] - q.mean[one]
+        if hasattr(inner, "scale_tril"):
+            noise = torch.linalg.solve_triangular(inner.scale_tril[one], away[..., None], upper=False)
+            mirrored = (inner.scale_tril[partner] @ noise)[..., 0]
+        else:
+            mirrored = inner.scale[partner] / inner.scale[one] * away
+        return torch.cat([value[one], q.mean[partner] - mirrored, value[2 * half :]])
 
 
 class Sobol(_Jointly):

@@ -9,7 +9,7 @@ from typing import Any
 
 import pyro
 import torch
-from torch.fx import GraphModule
+from torch.fx import Graph, GraphModule, Node
 from torch.fx.experimental.proxy_tensor import make_fx
 from torch.overrides import TorchFunctionMode
 
@@ -101,24 +101,46 @@ def trace(function: Callable[..., Any], *examples: Any, strict: bool = True) -> 
 
 
 def _draw_out_of_place(graph: GraphModule) -> None:
-    """`normal_functional(empty, m, s)` becomes m + s `randn`, which can be drawn differently for every replicate.
+    """Writes no operation into its argument's memory: such a one cannot be vectorised over draws.
 
-    A copy into a tensor of the same kind becomes what is copied.
+    `normal_functional(empty, m, s)` becomes m + s `randn`; a filled empty tensor a full one; a copy what is copied.
     """
     for node in list(graph.graph.nodes):
-        if node.target is aten.copy.default:
-            into, source = (argument.meta["val"] for argument in node.args[:2])
-            if (into.shape, into.dtype, into.device) == (source.shape, source.dtype, source.device):
-                node.replace_all_uses_with(node.args[1])
-                graph.graph.erase_node(node)
-        if node.target is not aten.normal_functional.default or node.args[0].target is not aten.empty.memory_format:
+        if node.target not in _IN_PLACE:
             continue
-        mean, deviation = (*node.args[1:], *(0.0, 1.0)[len(node.args) - 1 :])
-        keywords = {name: value for name, value in node.args[0].kwargs.items() if name != "memory_format"}
         with graph.graph.inserting_before(node):
-            drawn = graph.graph.call_function(aten.randn.default, node.args[0].args, keywords)
-            if (mean, deviation) != (0.0, 1.0):
-                drawn = graph.graph.call_function(aten.mul.Tensor, (drawn, deviation))
-                drawn = graph.graph.call_function(aten.add.Tensor, (drawn, mean))
-        node.replace_all_uses_with(drawn)
-        graph.graph.erase_node(node)
+            result = _IN_PLACE[node.target](graph.graph, *node.args)
+        if result is not None:
+            node.replace_all_uses_with(result)
+            graph.graph.erase_node(node)
+
+
+def _drawn(graph: Graph, empty: Node, mean: float = 0.0, deviation: float = 1.0) -> Node | None:
+    if empty.target is not aten.empty.memory_format:
+        return None
+    keywords = {name: value for name, value in empty.kwargs.items() if name != "memory_format"}
+    drawn = graph.call_function(aten.randn.default, empty.args, keywords)
+    if (mean, deviation) != (0.0, 1.0):
+        drawn = graph.call_function(aten.mul.Tensor, (drawn, deviation))
+        drawn = graph.call_function(aten.add.Tensor, (drawn, mean))
+    return drawn
+
+
+def _filled(graph: Graph, target: Node, value: float) -> Node:
+    return graph.call_function(aten.full_like.default, (target, value))
+
+
+def _copied(graph: Graph, target: Node, source: Node, blocking: bool = False) -> Node | None:
+    into, value = target.meta["val"], source.meta["val"]
+    if (into.shape, into.device) != (value.shape, value.device):
+        return None
+    if into.dtype == value.dtype:
+        return source
+    return graph.call_function(aten._to_copy.default, (source,), {"dtype": into.dtype})
+
+
+_IN_PLACE: dict[Any, Callable[..., Node | None]] = {
+    aten.normal_functional.default: _drawn,
+    aten.fill.Scalar: _filled,
+    aten.copy.default: _copied,
+}

@@ -13,11 +13,11 @@ from torch.utils._python_dispatch import TorchDispatchMode
 import train
 from compare import study
 from compare.__main__ import main
-from compare.chosen import chosen, offered
-from compare.moments import Moments, worst_score
+from compare.gradients.chosen import chosen, offered
+from compare.gradients.moments import Moments, worst_score
+from compare.gradients.slopes import slopes
+from compare.gradients.subject import Subject
 from compare.oracles import Bits, LinearGaussian, NormalNormal, SignalToNoise
-from compare.slopes import slopes
-from compare.subject import Subject
 from objective.antithetic import DisARM
 from objective.control_variates import MuProp
 from objective.multisample import IWAE, PIWAE, DReG, IWAEStickingTheLanding

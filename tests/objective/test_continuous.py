@@ -90,9 +90,7 @@ def drawn(name, estimator, **options):
 
 @pytest.mark.parametrize("oracle", ORACLES)
 @pytest.mark.parametrize("name", UNBIASED)
-def test_unbiased(name, oracle, request):
-    if name == "Pathwise antithetic" and oracle in ("chain", "scaled"):
-        request.applymarker(pytest.mark.xfail(strict=True, reason="pairs of a latent that depends on another"))
+def test_unbiased(name, oracle):
     estimator = UNBIASED[name]()
     assert estimator.unbiased
     draws, exact = drawn(oracle, estimator)

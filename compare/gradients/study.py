@@ -11,8 +11,8 @@ from pyro.infer import ELBO
 from torch import Tensor
 from tqdm import tqdm
 
-from compare.moments import Moments, worst_score
-from compare.subject import Gradients, Subject, clock
+from compare.gradients.moments import Moments, worst_score
+from compare.gradients.subject import Gradients, Subject, clock
 from objective.estimator import Known
 from objective.tracing import unchecked
 

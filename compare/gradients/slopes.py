@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
-from compare.study import Result
+from compare.gradients.study import Result
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import torch
 
-from compare.slopes import family
-from compare.study import Result
+from compare.gradients.slopes import family
+from compare.gradients.study import Result
 
 _WIDE = 3  # points of training that fit beside each other
 

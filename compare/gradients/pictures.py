@@ -10,8 +10,8 @@ from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter, NullLocator, StrMethodFormatter
 
-from compare.slopes import family
-from compare.study import Result
+from compare.gradients.slopes import family
+from compare.gradients.study import Result
 
 Rows = Mapping[str, Sequence[Result]]
 _MARKERS = "osD^vP*X<>"

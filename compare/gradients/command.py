@@ -13,11 +13,12 @@ from pyro.infer import ELBO, TraceMeanField_ELBO
 from torch import nn
 from tqdm import tqdm
 
-from compare import chosen, gradient_figures, oracles, slopes
-from compare.gradient_table import at_equal_cost, measured, speed
-from compare.points import Point, of_run, trained_here, wanted_steps
-from compare.study import Result, Study
-from compare.subject import Subject
+from compare import oracles
+from compare.gradients import chosen, pictures, slopes
+from compare.gradients.points import Point, of_run, trained_here, wanted_steps
+from compare.gradients.study import Result, Study
+from compare.gradients.subject import Subject
+from compare.gradients.table import at_equal_cost, measured, speed
 from objective.draws import Draw
 from objective.estimator import CODES, Known
 from objective.score import RLOO
@@ -199,7 +200,7 @@ def _finite(value: object) -> object:
 
 def _draw(rows: Rows, out: Path) -> list[str]:
     """Writes the pictures, each as PNG and SVG; their names."""
-    figures = gradient_figures.all_of(rows)
+    figures = pictures.all_of(rows)
     for name, figure in figures.items():
         for ending in ("png", "svg"):
             save(figure, out / f"{name}.{ending}")

@@ -1,0 +1,1 @@
+"""Gradient estimators side by side: bias, variance, signal-to-noise ratio and cost."""
