@@ -42,11 +42,16 @@ def loss_and_gradients(
     names: tuple[Sequence[str], Sequence[str]],
     values: tuple[Sequence[Tensor], Sequence[Tensor]],
     x: Tensor,
+    *,
+    count: int = 1,
 ) -> tuple[Tensor, list[Tensor], list[Tensor]]:
-    """What `capture` traces: the objective as a function of its parameters and buffers; buffers are not written to."""
+    """What `capture` traces: the objective over `count`, as a function of its parameters and buffers.
+
+    Buffers are not written to, but returned as they are afterwards.
+    """
     parameters = [value.detach().requires_grad_() for value in values[0]]
     buffers = {name: value.clone() for name, value in zip(names[1], values[1], strict=True)}
-    loss = torch.func.functional_call(objective, dict(zip(names[0], parameters, strict=True)) | buffers, (x,))
+    loss = torch.func.functional_call(objective, dict(zip(names[0], parameters, strict=True)) | buffers, (x,)) / count
     found = torch.autograd.grad(loss, parameters, allow_unused=True)
     gradients = [torch.zeros_like(p) if g is None else g for p, g in zip(parameters, found, strict=True)]
     return loss.detach(), gradients, list(buffers.values())

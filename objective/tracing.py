@@ -111,6 +111,7 @@ def _draw_out_of_place(graph: GraphModule) -> None:
         with graph.graph.inserting_before(node):
             result = _IN_PLACE[node.target](graph.graph, *node.args)
         if result is not None:
+            result.meta = node.meta | result.meta
             node.replace_all_uses_with(result)
             graph.graph.erase_node(node)
 

@@ -28,12 +28,11 @@ class Compiled(Step):
     as a CUDA graph. Other batch sizes, such as an epoch's last, take the eager step.
     """
 
-    def __init__(self, lab: Experiment, state: State, clip: float, index: Tensor, *, eager_draws: bool = False) -> None:
+    def __init__(self, lab: Experiment, state: State, clip: float, index: Tensor) -> None:
         """
         Args:
             lab, state, clip: what is trained, where it stands, and the largest norm of a gradient.
             index: of some batch of the size that is compiled for.
-            eager_draws: see `compiled`.
 
         Raises:
             CannotCapture: the objective or the optimiser is no fixed sequence of tensor operations.
@@ -44,16 +43,16 @@ class Compiled(Step):
         self._good = torch.tensor(state.step, device=lab.device)
         self._alive = torch.tensor(True, device=lab.device)
         with undisturbed(lab.device):
-            self._run = self._built(eager_draws)
+            self._run = self._built()
 
-    def _built(self, eager_draws: bool) -> Callable[..., Any]:
+    def _built(self) -> Callable[..., Any]:
         lab = self.lab
         capture(lab.objective, lab.dataset.batch(self._index))  # says what is wrong, if something is, in its words
         self._cells = self._tensors()
         inputs = [*pytree.tree_leaves(self._cells), lab.dataset.train, self._index]
         graph = trace(self._flat, *(value.clone() for value in inputs[:-2]), *inputs[-2:])
         try:
-            run = compiled(graph, inputs, eager_draws=eager_draws)
+            run = compiled(graph, inputs)
         except Exception as error:  # no compiler, or an operation that Inductor does not know: in its own words
             reason = str(error).strip().splitlines()[0]
             raise CannotCapture(f"it cannot be compiled: {type(error).__name__}: {reason}") from error
@@ -99,10 +98,8 @@ class Compiled(Step):
         train, index = inputs[-2:]
         x = replace(self.lab.dataset, train=train).batch(index)
         names = tuple(self._parameters), tuple(self._buffers)
-        loss, gradients, buffers = loss_and_gradients(
-            self.lab.objective, names, (cells["parameters"], cells["buffers"]), x
-        )
-        loss, gradients = loss / len(x), [gradient / len(x) for gradient in gradients]
+        values = cells["parameters"], cells["buffers"]
+        loss, gradients, buffers = loss_and_gradients(self.lab.objective, names, values, x, count=len(x))
         norm = get_total_norm(gradients, foreach=False)
         total, good, alive = cells["tally"]
         finite = alive & (loss + norm).isfinite()

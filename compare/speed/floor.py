@@ -8,7 +8,6 @@ from torch import Tensor, nn
 from torch.fx import Node
 
 from objective.capture import capture
-from objective.compiled import product
 
 aten = torch.ops.aten
 PRODUCTS = (
@@ -31,10 +30,7 @@ class Products:
         self.calls = [self._call(node) for node in graph.graph.nodes if node.target in PRODUCTS]
 
     def _call(self, node: Node) -> tuple:
-        operation, arguments = node.target, [self._value(argument) for argument in node.args]
-        if operation in (aten.mm.default, aten.addmm.default) and self.device.type == "cpu":
-            return product, arguments[-2:]
-        return operation, arguments
+        return node.target, [self._value(argument) for argument in node.args]
 
     def _value(self, argument: object) -> object:
         if not isinstance(argument, Node):

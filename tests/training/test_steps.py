@@ -58,22 +58,18 @@ def eager(lab, state, clip):
     return Eager(lab, state, clip)
 
 
-def graph(lab, state, clip):
-    return Compiled(lab, state, clip, INDEX)
-
-
 def compiled(lab, state, clip):
-    return Compiled(lab, state, clip, INDEX, eager_draws=True)
+    return Compiled(lab, state, clip, INDEX)
 
 
 @pytest.fixture
 def uncompiled(monkeypatch):
-    monkeypatch.setattr(module, "compiled", lambda graph, examples, eager_draws: graph)
+    monkeypatch.setattr(module, "compiled", lambda graph, examples: graph)
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 def test_the_graph_is_the_eager_step_in_float64(uncompiled, optimizer):
-    expected, found = (run(step, 5, double=True, optimizer=optimizer, clip=5.0) for step in (eager, graph))
+    expected, found = (run(step, 5, double=True, optimizer=optimizer, clip=5.0) for step in (eager, compiled))
     close = 1e-9 if optimizer == "NAdam" else 1e-13  # NAdam keeps a product of its own in float32
     assert found[0] == pytest.approx(expected[0], rel=close)
     for one, other in zip(found[1], expected[1], strict=True):
@@ -83,7 +79,7 @@ def test_the_graph_is_the_eager_step_in_float64(uncompiled, optimizer):
 def test_an_optimiser_that_needs_python_numbers_is_named(uncompiled):
     OPTIMIZERS["Adagrad"] = lambda p: torch.optim.Adagrad(p, lr=1e-3)
     with pytest.raises(CannotCapture, match="value"):
-        run(graph, 2, optimizer="Adagrad")
+        run(compiled, 2, optimizer="Adagrad")
 
 
 def test_from_the_first_step_that_is_not_finite_nothing_changes(uncompiled):
