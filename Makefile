@@ -13,11 +13,11 @@ train: $(READY)
 test: $(READY)
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
-	$(RUN) -m pytest
+	OMP_NUM_THREADS=1 $(RUN) -m pytest -n auto
 
 # Every legal combination of prior, likelihood and guide trains; every illegal one is refused.
 matrix: $(READY)
-	$(RUN) -m pytest tests/test_matrix.py -m matrix
+	OMP_NUM_THREADS=1 $(RUN) -m pytest -n auto tests/test_matrix.py -m matrix
 
 # Touched last, so that an interrupted installation is taken up again.
 $(READY): requirements.txt

@@ -19,7 +19,7 @@ ACTIVE = 0.01  # variance over data of a unit's posterior mean (Burda et al., 20
 
 
 def evaluate(
-    run: Path, *, samples: int = 5000, device: str = "auto", memory: int = 256, seed: int = 0, shown: int = 10
+    run: Path, *, samples: int = 5000, device: str = "auto", memory: int = 32, seed: int = 0, shown: int = 10
 ) -> int:
     """Evaluates a run and returns the exit code.
 

@@ -10,6 +10,8 @@ from torch import Tensor
 from torch.fx import Graph, GraphModule, Node
 
 aten = torch.ops.aten
+# The draws of the eager generators; and no checks of shapes at every step: the graph is of these shapes.
+_OPTIONS = {"fallback_random": True, "size_asserts": False, "alignment_asserts": False}
 _LARGE = 2**20  # multiplications, below which how a product is called costs more than what it computes
 
 _LIBRARY = torch.library.Library("elbolab", "DEF")
@@ -49,7 +51,7 @@ def compiled(graph: GraphModule, examples: Sequence[Tensor]) -> Callable[..., tu
     graph.recompile()
     with torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # PyTorch's, about itself
-        return torch._inductor.compile(graph, list(examples), options={"fallback_random": True})
+        return torch._inductor.compile(graph, list(examples), options=_OPTIONS)
 
 
 def _products_by_onednn(graph: GraphModule) -> None:
