@@ -209,6 +209,6 @@ class Reparameterised(Estimator):
 
 
 def concrete(cls: type[Estimator]) -> set[type[Estimator]]:
-    """The classes below that can be built."""
-    found = set() if cls.__name__.startswith("_") or getattr(cls, "__abstractmethods__", None) else {cls}
+    """The estimators that can be built: a class and those made from it, private ones left out."""
+    found = set() if getattr(cls, "__abstractmethods__", None) or cls.__name__.startswith("_") else {cls}
     return found.union(*(concrete(sub) for sub in cls.__subclasses__()))

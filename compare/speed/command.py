@@ -44,7 +44,7 @@ class Timing:
 def speed(
     *,
     batches: Sequence[int] = (128, 1024, 8192),
-    networks: Sequence[str] = tuple(NETWORKS),
+    networks: Sequence[str] = ("784-400-20",),
     binarize: Literal["dynamic", "no"] = "dynamic",
     rounds: int = 20,
     device: str = "auto",

@@ -12,9 +12,12 @@ import torch
 import train
 from guide.posteriors import DiagonalNormal
 from model.likelihoods import Bernoulli
+from objective import DReG, Trace_ELBO, TraceMeanField_ELBO
 from objective.capture import capture
 from tests.test_train import metrics, refused, run, same
-from training import Experiment, checkpoint
+from training import Experiment, Processes, State, checkpoint
+from training.compiled import Compiled
+from training.eager import Eager
 
 
 class Choosy(Bernoulli):
@@ -147,3 +150,31 @@ def test_several_processes_go_on_bit_for_bit_and_not_with_another_number(small, 
     code, said = refused(capsys, "--out", tmp_path / "longer", "--resume", "--epochs", 4)
     assert code == 5
     assert "2 processes" in said
+
+
+@pytest.mark.cuda
+def test_a_compiled_run_on_cuda_goes_on_bit_for_bit(small, tmp_path):
+    options = [*small, "--compile", "on", "--device", "cuda"]
+    assert run(*options, "--epochs", 4, "--out", tmp_path / "straight") == 0
+    assert run(*options, "--epochs", 2, "--out", tmp_path / "longer") == 0
+    assert run("--out", tmp_path / "longer", "--resume", "--epochs", 4) == 0
+    assert metrics(tmp_path / "longer") == metrics(tmp_path / "straight")
+
+
+@pytest.mark.cuda
+@pytest.mark.parametrize("elbo", [Trace_ELBO, TraceMeanField_ELBO, DReG])
+def test_the_host_does_not_wait_between_two_looks(elbo):
+    lab = Experiment(latent=3, hidden=8, elbo=elbo(), device="cuda")
+    optimizer = torch.optim.Adam(lab.objective.parameters(), lr=1e-3)
+    state = State(lab.objective, optimizer, lab.device, Processes())
+    index = torch.arange(16, device=lab.device)
+    Eager(lab, state, float("inf"))(index)
+    step = Compiled(lab, state, float("inf"), index)
+    with torch.profiler.profile() as profile:
+        for _ in range(50):
+            step(index)
+            assert step.finite(look=False)
+    waits = [event.name for event in profile.events() if "Synchronize" in event.name or "DtoH" in event.name]
+    assert [name for name in waits if name != "cudaDeviceSynchronize"] == []  # the profiler's own, at its end
+    assert step.finite(look=True)
+    assert state.step == 51
