@@ -2,6 +2,7 @@
 
 import re
 import shlex
+from collections import defaultdict
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ import scipy.sparse
 import evaluate
 import train
 from compare.__main__ import main as compare
+from compare.speed import command as speed
 from tests.compare.audit_zoo import ZOO
 from training.catalogue import CHOICES
 
@@ -62,13 +64,47 @@ def test_resuming_and_judging_commands(tmp_path):
 
 def test_every_command_is_one_that_is_tested_or_the_tests_themselves():
     known = ("python train.py", "python evaluate.py", "make train", "make test", "python -m pytest")
+    known += ("python -m compare gradients", "python -m compare speed", "torchrun --nproc_per_node 2 train.py")
     assert all(command.startswith(known) for command in COMMANDS)
 
 
+@pytest.mark.parametrize("command", [c for c in COMMANDS if c.startswith("python -m compare gradients")])
+def test_studies_of_gradients(command, tmp_path):
+    little = ["--replicates", "4", "--steps", "3", "--points", "end", "--out", str(tmp_path)]
+    assert compare(["gradients", *shlex.split(command)[4:], *little]) == 0
+    assert (tmp_path / "gradients.csv").exists()
+
+
+@pytest.mark.parametrize("command", [c for c in COMMANDS if c.startswith("python -m compare speed")])
+def test_options_of_speed(command, tmp_path, monkeypatch):
+    monkeypatch.setattr(speed, "_measured", lambda network, setting, rounds: [timing(network, setting.batch)])
+    monkeypatch.setattr(speed, "IMAGE", (4, 4))
+    assert compare(["speed", *shlex.split(command)[4:], "--out", str(tmp_path)]) == 0
+    assert (tmp_path / "speed.json").exists()
+
+
+def timing(network, batch):
+    rest = {"milliseconds": 1.0, "ratio": 1.0, "ratio_low": 1.0, "ratio_high": 1.0}
+    return speed.Timing(network=network, batch=batch, contender="NumPyro", **rest)
+
+
+def test_the_quoted_speeds_are_those_of_the_note():
+    note = (ROOT / "benchmarks/2026-11-24.md").read_text()
+    block = README[README.index("| Pyro, `SVI.step`") : README.index("| the matrix products alone")]
+    for line in block.splitlines():
+        for number in re.findall(r"\| (\d[\d.]*)(?= \|)", line):
+            assert any(
+                abs(float(n) - float(number)) <= 0.006 * float(number) for n in re.findall(r" (\d+\.\d\d) ", note)
+            )
+
+
 def test_the_names_are_those_that_exist():
-    for option, names in re.findall(r"^\| `--(\w+)` \| ([^|]+) \|$", README, re.MULTILINE):
-        listed = re.sub(r"\(.*?\)", "", names).replace(",", " ").split()
-        assert sorted(listed) == sorted(cls.__name__ for cls in CHOICES[option])
+    listed = defaultdict(list)
+    for option, names in re.findall(r"^\| `--(\w+)`[^|]* \| ([^|]+) \|$", README, re.MULTILINE):
+        listed[option] += names.replace(",", " ").split()
+    assert len(listed) == 5
+    for option, names in listed.items():
+        assert sorted(names) == sorted(cls.__name__ for cls in CHOICES[option])
 
 
 def test_the_make_targets_exist_and_do_what_is_said():

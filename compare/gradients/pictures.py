@@ -161,7 +161,7 @@ def histogram(results: Sequence[Result], point: str) -> Figure:
     panels = figure.subplots(len(chosen), 1, sharex=True, squeeze=False)[:, 0]
     for ax, r in zip(panels, chosen, strict=True):
         colour = look.of(family(r))["color"]
-        ax.hist(r.draws, np.linspace(*limits, 61), density=True, histtype="stepfilled", color=colour, alpha=0.7)
+        ax.hist(r.draws, np.linspace(*limits, 61), histtype="stepfilled", color=colour, alpha=0.7)
         ax.axvline(r.draws.mean(), color="black", linewidth=1)
         ax.set_yticks([])
         ax.set_xlim(*limits)
@@ -169,6 +169,6 @@ def histogram(results: Sequence[Result], point: str) -> Figure:
         outside = np.mean((r.draws < limits[0]) | (r.draws > limits[1]))
         text = f"sd {r.draws.std():.2g}" + (f", {outside:.0%} outside" if outside >= 0.005 else "")
         ax.text(0.99, 0.8, text, transform=ax.transAxes, ha="right", va="top", fontsize=8)
-    panels[-1].set_xlabel(f"gradient of {chosen[0].coordinate} (nats per datum); the line is the mean")
-    figure.suptitle(f"{point}: one coordinate of the gradient, densities of single draws")
+    panels[-1].set_xlabel(f"gradient of {chosen[0].coordinate} (nats per datum); line: mean")
+    figure.suptitle(f"{point}: one coordinate of the gradient, histograms of single draws")
     return figure
