@@ -3,10 +3,9 @@
 from collections.abc import Callable
 from typing import NamedTuple
 
-import pyro
-import torch
-from pyro import poutine
 from torch import Tensor
+
+from objective.draws import Draw
 
 
 class Densities(NamedTuple):
@@ -27,18 +26,5 @@ def densities(model: Callable, guide: Callable, x: Tensor, particles: int = 1) -
 
     The programs are the user's: any number of latent sites, each inside a data plate at dimension -1.
     """
-    plate = pyro.plate("particles", particles, dim=-2)
-    guide_trace = poutine.trace(plate(guide)).get_trace(x)
-    model_trace = poutine.trace(poutine.replay(plate(model), trace=guide_trace)).get_trace(x)
-    guide_trace.compute_log_prob()
-    model_trace.compute_log_prob()
-
-    def total(trace: poutine.Trace, observed: bool) -> Tensor:
-        sites = [
-            site["unscaled_log_prob"]
-            for site in trace.nodes.values()
-            if site["type"] == "sample" and site["is_observed"] is observed and not poutine.util.site_is_subsample(site)
-        ]
-        return sum(sites, torch.zeros((), device=x.device)).expand(particles, len(x))
-
-    return Densities(total(model_trace, True), total(model_trace, False), total(guide_trace, False))
+    draw = Draw(model, guide, (x,), particles=particles, scaled=False)
+    return Densities(draw.log_likelihood(), draw.log_prior(), draw.log_q())

@@ -186,6 +186,25 @@ class Estimator(ELBO, nn.Module):
         return loss.item()
 
 
+class MultiSample(Estimator):
+    """What the estimators of L_K = E[log 1/K sum_k w_k] share: K, the bound and its name."""
+
+    def __init__(self, num_particles: int = 5, **options: Any) -> None:
+        """
+        Args:
+            num_particles: K draws of z per datum.
+            options: what else Estimator takes.
+        """
+        super().__init__(num_particles, **options)
+
+    @property
+    def bound(self) -> str:
+        return f"IWAE-{self.num_particles}" if self.num_particles > 1 else "ELBO"
+
+    def targets(self, known: Known) -> tuple[Tensor, Tensor]:
+        return known.iwae(self.num_particles), known.iwae(self.num_particles)
+
+
 class Reparameterised(Estimator):
     """What the pathwise estimators share: draws that carry gradients, and how they are drawn."""
 

@@ -10,25 +10,17 @@ from torch import Tensor
 from torch.autograd import Function
 
 from objective.draws import Draw
-from objective.estimator import REPARAMETERISED, Estimator, Known, Reparameterised
+from objective.estimator import REPARAMETERISED, Known, MultiSample, Reparameterised
 from objective.pathwise import still
 from objective.score import log_mean
 
 
-class _MultiSample(Reparameterised):
-    """What the estimators of L_K share: K and the bound's name."""
-
-    def __init__(self, num_particles: int = 5, **options: Any) -> None:
-        """
-        Args:
-            num_particles: K draws of z per datum.
-            options: what else Reparameterised takes.
-        """
-        super().__init__(num_particles, **options)
+class _Pathwise(MultiSample, Reparameterised):
+    """The pathwise ones, whose particles may be drawn together: then they bound something else."""
 
     @property
     def bound(self) -> str:
-        return self.dependent(f"IWAE-{self.num_particles}" if self.num_particles > 1 else "ELBO")
+        return self.dependent(super().bound)
 
     def dependent(self, name: str) -> str:
         """A bound's name: particles that are drawn together are still each from q, but bound something else."""
@@ -44,7 +36,7 @@ class _MultiSample(Reparameterised):
         return self.multisample(known, self.num_particles), self.multisample(known, self.num_particles)
 
 
-class IWAE(_MultiSample):
+class IWAE(_Pathwise):
     """The gradient of the bound itself: sum_k w~_k d log w_k, the total derivative; unbiased.
 
     The guide's signal falls with K while its noise does not (*Burda et al., 2015, Importance Weighted Autoencoders*;
@@ -56,7 +48,7 @@ class IWAE(_MultiSample):
         return bound, bound
 
 
-class IWAEStickingTheLanding(_MultiSample):
+class IWAEStickingTheLanding(_Pathwise):
     """sum_k w~_k d/dz log w_k dz_k/dphi, the score left out: biased for K > 1, as E[w~_k d log q(z_k)] is not 0.
 
     Kept to be compared with (*Roeder et al., 2017, Sticking the Landing*; the bias: *Tucker et al., 2018, Doubly
@@ -71,7 +63,7 @@ class IWAEStickingTheLanding(_MultiSample):
         return log_mean(log_weight), (weight * (log_weight + draw.log_q(still(draw.values)))).sum(0)
 
 
-class CIWAE(_MultiSample):
+class CIWAE(_Pathwise):
     """beta ELBO + (1 - beta) L_K from the same particles, total derivative; unbiased.
 
     *Rainforth et al., 2018, Tighter Variational Bounds are Not Necessarily Better*.
@@ -103,7 +95,7 @@ class CIWAE(_MultiSample):
         return bound, bound
 
 
-class MIWAE(_MultiSample):
+class MIWAE(_Pathwise):
     """The mean of M independent L_K, M K particles in all, total derivative; unbiased.
 
     *Rainforth et al., 2018, Tighter Variational Bounds are Not Necessarily Better*.
@@ -157,7 +149,7 @@ class PIWAE(MIWAE):
         return log_mean(log_weight), surrogate
 
 
-class DReG(Estimator):
+class DReG(MultiSample):
     """The doubly reparameterised gradient: w~_k for the model, w~_k^2 d/dz log w_k dz_k/dphi for the guide; unbiased.
 
     The score that the total derivative leaves in is reparameterised once more, E[w~_k d log q(z_k)] =
@@ -168,21 +160,6 @@ class DReG(Estimator):
     """
 
     needs = REPARAMETERISED
-
-    def __init__(self, num_particles: int = 5, **options: Any) -> None:
-        """
-        Args:
-            num_particles: K draws of z per datum.
-            options: what else Estimator takes.
-        """
-        super().__init__(num_particles, **options)
-
-    @property
-    def bound(self) -> str:
-        return f"IWAE-{self.num_particles}" if self.num_particles > 1 else "ELBO"
-
-    def targets(self, known: Known) -> tuple[Tensor, Tensor]:
-        return known.iwae(self.num_particles), known.iwae(self.num_particles)
 
     def estimate(self, draw: Draw) -> tuple[Tensor, Tensor]:
         drawn = Reweighed(draw)

@@ -13,7 +13,7 @@ from pyro.poutine.messenger import Messenger
 from torch import Tensor, nn
 
 from objective.draws import Draw
-from objective.estimator import Estimator, Known, without_a_trace
+from objective.estimator import Estimator, MultiSample, without_a_trace
 
 
 class _Score(Estimator):
@@ -170,7 +170,7 @@ class RLOO(_Score):
         return (signal.sum(0) - signal) / (self.num_particles - 1), torch.zeros_like(signal[0])
 
 
-class VIMCO(Estimator):
+class VIMCO(MultiSample):
     """The score function of the multi-sample bound L = log 1/K sum_k w_k, a baseline for every particle.
 
     sum_k (L - L_-k) d log q(z_k|x) + sum_k w~_k d log w_k, where L_-k has the geometric mean of the other weights in
@@ -178,21 +178,6 @@ class VIMCO(Estimator):
     """
 
     least_particles = 2
-
-    def __init__(self, num_particles: int = 5, **options: Any) -> None:
-        """
-        Args:
-            num_particles: K draws of z per datum, two at least.
-            options: what else Estimator takes.
-        """
-        super().__init__(num_particles, **options)
-
-    @property
-    def bound(self) -> str:
-        return f"IWAE-{self.num_particles}"
-
-    def targets(self, known: Known) -> tuple[Tensor, Tensor]:
-        return known.iwae(self.num_particles), known.iwae(self.num_particles)
 
     def sampler(self) -> Messenger:
         return Still()

@@ -4,31 +4,21 @@ The posterior's expectation is taken with the guide's own particles and their no
 the more particles. Pyro's ReweightedWakeSleep has one weight for a whole batch. One decoder evaluation per particle.
 """
 
-from typing import Any
-
 from pyro.poutine.messenger import Messenger
 from torch import Tensor
 
 from objective.draws import Draw
-from objective.estimator import REPARAMETERISED, Estimator, Known
+from objective.estimator import REPARAMETERISED, Known, MultiSample
 from objective.multisample import Reweighed
 from objective.pathwise import still
 from objective.score import Still, log_mean
 
 
-class _Wake(Estimator):
+class _Wake(MultiSample):
     """What both share. With one particle its weight is 1 whatever was drawn, and nothing is learnt from it."""
 
     unbiased = False
     least_particles = 2
-
-    def __init__(self, num_particles: int = 5, **options: Any) -> None:
-        """
-        Args:
-            num_particles: K draws of z per datum, two at least.
-            options: what else Estimator takes.
-        """
-        super().__init__(num_particles, **options)
 
     @property
     def bound(self) -> str:

@@ -28,7 +28,7 @@ def gradients(estimator, oracle, count, copies=1) -> tuple[dict[str, Tensor], di
     return {name: draws[name] for name in exact}, exact
 
 
-def variance(estimator, oracle, count=4000) -> dict[str, Tensor]:
+def variance(estimator, oracle, count=2000) -> dict[str, Tensor]:
     """The variance of the guide's gradient, coordinate by coordinate."""
     draws, _ = gradients(estimator, oracle, count)
     return {name: draw.var(0) for name, draw in part(draws, "guide").items()}

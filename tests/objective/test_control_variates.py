@@ -89,13 +89,13 @@ def test_relax_without_its_network_is_rebar(oracle):
 
 @pytest.fixture
 def learned():
-    """RELAX on one bit before and after 300 steps at fixed parameters of model and guide: its variances."""
+    """RELAX on one bit before and after 200 steps at fixed parameters of model and guide: its variances."""
     oracle, relax = OneBit((0.45,)), RELAX().double()
     first = total(variance(relax, oracle))
     objective, x = relax(oracle.model, oracle.guide), oracle.x.repeat(20)
     before = [p.clone() for p in (*oracle.model.parameters(), *oracle.guide.parameters())]
     optimiser = torch.optim.Adam(relax.parameters(), 0.02)
-    for _ in range(300):
+    for _ in range(200):
         optimiser.zero_grad()
         objective(x).backward()
         optimiser.step()
