@@ -70,6 +70,7 @@ def _products_by_onednn(graph: GraphModule) -> None:
             result = _call(graph.graph, product if large else aten.mm.default, a, b)
             if bias:
                 result = _call(graph.graph, aten.add.Tensor, result, bias[0])
+        result.meta = dict(node.meta)
         node.replace_all_uses_with(result)
         graph.graph.erase_node(node)
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import pyro
 import torch
+from torch import Tensor
 from torch.fx import Graph, GraphModule, Node
 from torch.fx.experimental.proxy_tensor import make_fx
 from torch.overrides import TorchFunctionMode
@@ -33,12 +34,21 @@ class NoReadback(TorchFunctionMode):
 
     def __torch_function__(self, func, types, args=(), kwargs=None):  # noqa: ANN001, ANN204
         name = getattr(func, "__name__", "")
+        if name == "one_hot":
+            return _one_hot(*args, **(kwargs or {}))
         if name not in _READBACKS:
             return func(*args, **(kwargs or {}))
         asking = _asking(sys._getframe(1))
         if self.strict and name != "register_hook" and asking:
             raise CannotCapture(f"{asking} asks for a value: Tensor.{name}")
         return {"item": lambda: args[0].detach(), "__bool__": lambda: False}.get(name, lambda: None)()
+
+
+def _one_hot(index: Tensor, num_classes: int = -1) -> Tensor:
+    """PyTorch's own looks at the values for those that are out of range."""
+    if num_classes < 0:
+        raise CannotCapture("one_hot without num_classes asks for a value: the largest")
+    return (index[..., None] == torch.arange(num_classes, device=index.device)).long()
 
 
 _READBACKS = frozenset(
@@ -86,24 +96,26 @@ def trace(function: Callable[..., Any], *examples: Any, strict: bool = True) -> 
 
     with unchecked():
         try:
-            graph = make_fx(quiet)(*examples)
-            graph.graph.eliminate_dead_code()
-            graph.recompile()
-            graph = make_fx(torch.func.functionalize(graph, remove="mutations"))(*examples)
+            graph = _tidied(make_fx(quiet)(*examples))
+            if any(map(_writes, graph.graph.nodes)):
+                graph = _tidied(make_fx(torch.func.functionalize(graph, remove="mutations"))(*examples))
         except CannotCapture:
             raise
         except Exception as error:  # whatever a program does that is not tensor operations, in its own words
             raise CannotCapture(f"{type(error).__name__}: {str(error).strip().splitlines()[0]}") from error
-    _draw_out_of_place(graph)
-    graph.graph.eliminate_dead_code()
-    graph.recompile()
     return graph
 
 
-def _draw_out_of_place(graph: GraphModule) -> None:
-    """Writes no operation into its argument's memory: such a one cannot be vectorised over draws.
+def _writes(node: Node) -> bool:
+    schema = getattr(node.target, "_schema", None)
+    return schema is not None and schema.is_mutable
 
-    `normal_functional(empty, m, s)` becomes m + s `randn`; a filled empty tensor a full one; a copy what is copied.
+
+def _tidied(graph: GraphModule) -> GraphModule:
+    """Without dead code, and without operations that write, where a plain one does the same.
+
+    They cannot be vectorised over draws. `empty().normal_(m, s)` becomes m + s `randn`; a filled tensor a full one; a
+    copy what is copied.
     """
     for node in list(graph.graph.nodes):
         if node.target not in _IN_PLACE:
@@ -114,6 +126,9 @@ def _draw_out_of_place(graph: GraphModule) -> None:
             result.meta = node.meta | result.meta
             node.replace_all_uses_with(result)
             graph.graph.erase_node(node)
+    graph.graph.eliminate_dead_code()
+    graph.recompile()
+    return graph
 
 
 def _drawn(graph: Graph, empty: Node, mean: float = 0.0, deviation: float = 1.0) -> Node | None:
@@ -141,6 +156,7 @@ def _copied(graph: Graph, target: Node, source: Node, blocking: bool = False) ->
 
 
 _IN_PLACE: dict[Any, Callable[..., Node | None]] = {
+    aten.normal_.default: _drawn,
     aten.normal_functional.default: _drawn,
     aten.fill.Scalar: _filled,
     aten.copy.default: _copied,
