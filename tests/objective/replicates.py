@@ -18,7 +18,7 @@ def gradients(estimator, oracle, count, copies=1) -> tuple[dict[str, Tensor], di
     objective = estimator(oracle.model, oracle.guide)
     x = oracle.x.repeat(copies, *[1] * (oracle.x.dim() - 1))
     objective(x)  # validated, and what is lazy learns its size
-    # Capture cannot draw one-hot codes; and a loop is a check on it.
+    # One of the oracles in a loop: a check on what is captured.
     losses, draws = _loop(objective, x, count) if isinstance(oracle, Codes) else replicate(objective, x, count)
     exact = {"loss": -copies * estimator.targets(oracle)[0].sum().detach()}
     for part, target in zip(PARTS, estimator.targets(oracle), strict=True):
