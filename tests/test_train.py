@@ -167,6 +167,16 @@ def test_every_name_trains(option, value, tmp_path):
         (["--prior", "StudentT", "--prior.df", "0"], "degrees of freedom are positive"),
         (["--guide", "Mixture", "--latent", "1"], "Mixture needs two latents"),
         (["--likelihood", "Multinomial"], "bags of words"),
+        (
+            ["--elbo", "RLOO", "--elbo.num_particles", "1"],
+            "error: RLOO needs at least 2 particles, not num_particles = 1",
+        ),
+        (["--elbo", "IWAE", "--elbo.sampling", "sobl"], "'sobol']. Got value: sobl"),
+        (
+            ["--elbo", "DisARM"],
+            "DisARM serves Bernoulli latents, and the guide's z is Normal. Estimators for it: CIWAE",
+        ),
+        (["--compile", "maybe"], "'auto', 'on', 'off'"),
         (["--elbo", "Trace_ELB"], "There are: Trace_ELBO, TraceMeanField_ELBO"),
         (["--elbo", "JitTrace_ELBO"], "there are: Trace_ELBO, TraceMeanField_ELBO"),
         (["--guide.bond", "3"], "did you mean bound?"),

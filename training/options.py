@@ -27,7 +27,14 @@ class Parser(jsonargparse.ArgumentParser):
         """Prints one message and leaves with 2."""
         if not self.exit_on_error:  # a part's own parser: the one above knows the option's name
             super().error(message, ex)
-        self.exit(2, f"error: {self._explained(message)}\n")
+        self.exit(2, f"error: {self._explained(_plain(message))}\n")
+
+    def instantiate(self, *arguments: Any, **settings: Any) -> Any:
+        """Builds the classes that were chosen; what one refuses is said in its own words."""
+        try:
+            return super().instantiate(*arguments, **settings)
+        except (ValueError, TypeError) as error:
+            raise type(error)(_plain(str(error))) from error
 
     def _explained(self, message: str) -> str:
         if unknown := re.search(r"unrecognized arguments: --([\w.]+)", message):
@@ -43,6 +50,13 @@ class Parser(jsonargparse.ArgumentParser):
         if refused := re.search(r"import path string: (\w+)$", message, re.MULTILINE):
             return f"--{option[1]}: there is no {refused[1]}; {_named(refused[1], list(classes))}"
         return f"{message}\nsee --{option[1]}.help NAME, NAME one of: {', '.join(classes)}"
+
+
+def _plain(message: str) -> str:
+    """Of an option that may be left out, what is wrong with it, and not that it is not None either."""
+    pattern = r"\s*Does not validate against any of the Union.*?Errors:\s*- (.*?)\n\s*- Expected a <class 'NoneType'>.*"
+    found = re.search(pattern, message, re.DOTALL)
+    return (message[: found.start()] + " " + found[1]).strip() if found else message
 
 
 def _keywords(cls: type) -> list[str]:
