@@ -38,8 +38,10 @@ class Steps(Step):
         """
         super().__init__(lab, state, clip)
         self._insists, self._batch = compile == "on", min(batch, len(lab.dataset.train))
-        if state.compiled is None:
-            state.compiled = self._insists or (compile == "auto" and total >= _REPAYS and state.processes.world == 1)
+        if compile != "auto":
+            state.compiled = self._insists
+        elif state.compiled is None:  # else as the run that goes on has begun
+            state.compiled = total >= _REPAYS and state.processes.world == 1
         if self._insists:
             self._check()
         self._step: Step = Eager(lab, state, clip)

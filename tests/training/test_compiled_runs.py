@@ -73,6 +73,18 @@ def test_a_compiled_run_goes_on_bit_for_bit(small, tmp_path, monkeypatch, capsys
     assert same(checkpoint.load(tmp_path / "stopped", "cpu"), checkpoint.load(tmp_path / "straight", "cpu"))
 
 
+def test_how_steps_are_taken_is_kept_unless_it_is_said(small, tmp_path, capsys, monkeypatch):
+    assert run(*small, "--epochs", 1, "--out", tmp_path / "run") == 0
+    monkeypatch.setattr("training.steps._REPAYS", 1)
+    for epochs, option, kind in (
+        (2, [], "eager"),
+        (3, ["--compile", "on"], "compiled"),
+        (4, ["--compile", "off"], "eager"),
+    ):
+        assert run("--out", tmp_path / "run", "--resume", "--epochs", epochs, *option) == 0
+        assert f"step: {kind}" in capsys.readouterr().out
+
+
 def test_a_compiled_run_that_is_not_finite_leaves_with_4(small, tmp_path, capsys):
     sgd = ["--optimizer", "SGD", "--optimizer.lr", "1e30", "--compile", "on"]
     assert run(*small, *sgd, "--epochs", 5, "--out", tmp_path / "run") == 4
