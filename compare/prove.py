@@ -21,6 +21,7 @@ from compare import handwritten
 from compare.algebra import expectation, in_line, noise_of, simplest
 from compare.programs import Programs
 from compare.symbols import Array, UnknownOperation
+from objective import StickingTheLanding
 from training import exits, refuse
 
 
@@ -162,7 +163,24 @@ def three_forms(p: Programs) -> Iterator[Claim]:
     )
 
 
-THEOREMS = (likelihood, divergence, analytic, sampled, variations, three_forms)
+def landing(p: Programs) -> Iterator[Claim]:
+    """7. Sticking the landing is the total derivative of Trace_ELBO less q's score, whose expectation is 0."""
+    loss = p.objective(StickingTheLanding())
+    loss(*(torch.ones(np.shape(value), dtype=torch.float64) for value in p.inputs))  # it looks at the programs once
+    path, total = p.read_gradient(loss), p.read_gradient(p.objective(Trace_ELBO()))
+    difference = [simplest(b - a) for a, b in zip(np.ravel(path[0]), np.ravel(total[0]), strict=True)]
+    in_s = [simplest(b - a) for a, b in zip(np.ravel(path[1]), np.ravel(total[1]), strict=True)]
+    (value,), s = p.read(p.objective(Trace_ELBO())), p.inputs[2].ravel()
+    noise = noise_of(value)
+    name = "gradient of Trace_ELBO - that of StickingTheLanding"
+    for i, (e, t) in enumerate(zip(noise, s, strict=True)):
+        for symbol, found, score in (("m", difference[i], e * sp.exp(-t / 2)), ("s", in_s[i], (e**2 - 1) / 2)):
+            yield Claim("7", f"{name}, in {symbol}", score, simplest(found - score))
+            yield Claim("7", "  its expectation over the noise", "0", expectation(found))
+    yield equal("7", f"{name}, in w", "0", [path[2] - total[2]], [0 * path[2]])
+
+
+THEOREMS = (likelihood, divergence, analytic, sampled, variations, three_forms, landing)
 # What separates over data, pixels and latents is shown at one and two of each, and once more at three.
 SIZES = {2: THEOREMS, 1: (analytic, sampled), 3: (analytic, sampled)}
 

@@ -135,6 +135,10 @@ def _sum(a: Array, axes: Sequence[int] | None = None, keep: bool = False) -> Arr
     return np.sum(a, axis=tuple(axes) if axes else None, keepdims=keep)
 
 
+def _mean(a: Array, total: Array) -> Array:
+    return total * sp.Rational(np.size(total), np.size(a))
+
+
 def _expand(a: Array, shape: Sequence[int], *_: Any) -> Array:
     own = (1,) * (len(shape) - np.ndim(a)) + np.shape(a)
     return np.broadcast_to(a, [old if new == -1 else new for new, old in zip(shape, own, strict=True)])
@@ -171,6 +175,7 @@ OPERATIONS: dict[str, Callable[..., Any]] = {
     "sigmoid": lambda a: _each(lambda v: 1 / (1 + sp.exp(-v)))(a),
     "softplus": lambda a: _each(lambda v: sp.log(1 + sp.exp(v)))(a),
     "sum": _sum,
+    "mean": lambda a, axes=None, keep=False: _mean(a, _sum(a, axes, keep)),
     "t": lambda a: np.transpose(a),
     "transpose": lambda a, i, j: np.swapaxes(a, i, j),
     "permute": lambda a, axes: np.transpose(a, axes),
