@@ -20,6 +20,15 @@ def clean_state():
     torch.set_default_dtype(torch.float32)
 
 
+@pytest.fixture
+def one_thread():
+    """How a product is split among threads may change with the load, and with it the rounding."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
 def pytest_collection_modifyitems(items):
     folder = os.environ.get("ELBOLAB_DATA", "")
     for item in items:

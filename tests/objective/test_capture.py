@@ -16,17 +16,9 @@ from objective.estimator import BITS, Estimator
 from objective.tracing import CannotCapture, NoReadback, trace
 from training.catalogue import CHOICES
 
+pytestmark = pytest.mark.usefixtures("one_thread")
 SHAPE, LATENT = (6,), 3
 WRITES = 1e-12  # what writes into its tensors is rewritten, and then some products see theirs in another layout
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    """How a product is split among threads may change with the load, and with it the rounding."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@ from training import compiled as module
 from training.compiled import Compiled
 from training.eager import Eager
 
+pytestmark = pytest.mark.usefixtures("one_thread")
 INDEX = torch.arange(32)
 OPTIMIZERS = {
     "Adam": lambda p: torch.optim.Adam(p, lr=1e-3),
@@ -23,15 +24,6 @@ OPTIMIZERS = {
     "NAdam": lambda p: torch.optim.NAdam(p, lr=1e-3),
     "RAdam": lambda p: torch.optim.RAdam(p, lr=1e-3),
 }
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    """How a product is split among threads may change with the load, and with it the rounding."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def run(step, count, *, elbo=None, optimizer="Adam", double=False, clip=math.inf, hidden=16):
