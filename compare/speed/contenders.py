@@ -116,19 +116,26 @@ class StockSVI(_Steps):
         self.svi.step(self.setting.dataset.batch(index))
 
 
-class _Module(_Steps):
-    """An objective that is a module, with one of torch.optim's optimisers."""
+class _Objective(_Steps):
+    """Steps on an objective that is a module."""
+
+    def __init__(self, setting: Setting) -> None:
+        super().__init__(setting)
+        self.objective = self.build(*setting.programs())
+
+    @abstractmethod
+    def build(self, model: Model, guide: Guide) -> nn.Module:
+        """The objective, summed over the batch."""
+
+
+class _Module(_Objective):
+    """With one of torch.optim's optimisers, eagerly."""
 
     fused = False
 
     def __init__(self, setting: Setting) -> None:
         super().__init__(setting)
-        self.objective = self.build(*setting.programs())
         self.optimizer = torch.optim.Adam(self.objective.parameters(), lr=LEARNING_RATE, fused=self.fused)
-
-    @abstractmethod
-    def build(self, model: Model, guide: Guide) -> nn.Module:
-        """The objective, summed over the batch."""
 
     def step(self, index: Tensor) -> None:
         self.optimizer.zero_grad()
@@ -164,24 +171,19 @@ class CompiledByHand(_Module):
         return torch.compile(ByHand(model, guide))
 
 
-class _Captured(_Steps):
-    """This project's compiled step around an objective."""
+class _Captured(_Objective):
+    """By this project's compiled step."""
 
     def __init__(self, setting: Setting) -> None:
         super().__init__(setting)
-        self.objective = objective = self.build(*setting.programs())
-        lab = SimpleNamespace(objective=objective, dataset=setting.dataset, device=setting.device)
-        optimizer = torch.optim.Adam(objective.parameters(), lr=LEARNING_RATE)
-        state = State(objective, optimizer, setting.device, Processes())
+        lab = SimpleNamespace(objective=self.objective, dataset=setting.dataset, device=setting.device)
+        optimizer = torch.optim.Adam(self.objective.parameters(), lr=LEARNING_RATE)
+        state = State(self.objective, optimizer, setting.device, Processes())
         Eager(lab, state, math.inf)(setting.index)
-        self.step = Compiled(lab, state, math.inf, setting.index)
-
-    @abstractmethod
-    def build(self, model: Model, guide: Guide) -> nn.Module:
-        """The objective, summed over the batch."""
+        self._compiled = Compiled(lab, state, math.inf, setting.index)
 
     def step(self, index: Tensor) -> None:
-        """Replaced by the compiled step."""
+        self._compiled(index)
 
 
 class _CapturedELBO(_Captured):
