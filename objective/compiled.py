@@ -1,6 +1,5 @@
 """A captured graph as machine code: compiled by Inductor, after two changes that it does not make itself."""
 
-import operator
 import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -10,27 +9,32 @@ from torch import Tensor
 from torch.fx import Graph, GraphModule, Node
 
 aten = torch.ops.aten
-# The draws of the eager generators; and no checks of shapes at every step: the graph is of these shapes.
-_OPTIONS = {"fallback_random": True, "size_asserts": False, "alignment_asserts": False}
-_LARGE = 2**20  # multiplications, below which how a product is called costs more than what it computes
+_OPTIONS = {
+    "fallback_random": True,  # the draws of the eager generators
+    "size_asserts": False,  # the graph is of these shapes: nothing to check at every step
+    "alignment_asserts": False,
+    "realize_reads_threshold": 2,  # what three tensors make, such as a batch, is stored, not made at each use
+}
+_OPTIONS_CPU = {
+    "cpp_wrapper": True,  # what calls the kernels is compiled as well
+    "cpp.vec_isa_ok": True,  # the processor says what it can; to try it out takes seconds
+}
+_LARGE_PRODUCT = 2**22  # multiplications, below which how a product is called costs more than what it computes
+_LARGE_TENSOR = 2**8  # numbers, below which computing a scalar for each of them costs less than keeping it
 
 _LIBRARY = torch.library.Library("elbolab", "DEF")
 _LIBRARY.define("product(Tensor a, Tensor b) -> Tensor")
-_LIBRARY.define("once(Tensor[] scalars) -> Tensor[]")
+_LIBRARY.define("once(Tensor scalars) -> Tensor")
 
 
 def _product(a: Tensor, b: Tensor) -> Tensor:
     return torch.ops.mkldnn._linear_pointwise(a, b.t(), None, "none", [], "")
 
 
-def _once(scalars: list[Tensor]) -> list[Tensor]:
-    return [scalar.clone() for scalar in scalars]
-
-
 _LIBRARY.impl("product", _product, "CPU")
-_LIBRARY.impl("once", _once, "CompositeExplicitAutograd")
+_LIBRARY.impl("once", torch.clone, "CompositeExplicitAutograd")
 torch.library.register_fake("elbolab::product", lambda a, b: a.new_empty(a.shape[0], b.shape[1]))
-torch.library.register_fake("elbolab::once", lambda scalars: [torch.empty_like(scalar) for scalar in scalars])
+torch.library.register_fake("elbolab::once", torch.empty_like)
 product = torch.ops.elbolab.product.default
 once = torch.ops.elbolab.once.default
 
@@ -44,29 +48,35 @@ def compiled(graph: GraphModule, examples: Sequence[Tensor]) -> Callable[..., tu
         graph: takes and returns tensors; it may write into its inputs.
         examples: what it will be called with, or the like.
     """
+    options = _OPTIONS
     if examples[0].device.type == "cpu":
+        options = _OPTIONS | _OPTIONS_CPU
         _scalars_once(graph)
         if torch.backends.mkldnn.is_available():
             _products_by_onednn(graph)
+    for node in graph.graph.nodes:
+        node.meta.clear()  # the tracing's tensors are not the compiler's
     graph.recompile()
     with torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # PyTorch's, about itself
-        return torch._inductor.compile(graph, list(examples), options=_OPTIONS)
+        return torch._inductor.compile(graph, list(examples), options=options)
 
 
 def _products_by_onednn(graph: GraphModule) -> None:
     """ATen sends float32 products to MKL, which is up to two times slower than oneDNN on some processors.
 
-    oneDNN takes the second factor as it lies, and would copy a first that lies the other way round. The bias is added
-    apart, where it can be fused with what follows.
+    oneDNN takes the second factor as it lies; a first that lies the other way round is turned by what computes it. The
+    bias is added apart, where it can be fused with what follows.
     """
     for node in list(graph.graph.nodes):
         if node.target not in (aten.mm.default, aten.addmm.default) or node.meta["val"].dtype != torch.float32:
             continue
         *bias, a, b = node.args
         left, right = a.meta["val"], b.meta["val"]
-        large = left.shape[0] * left.shape[1] * right.shape[1] >= _LARGE and left.is_contiguous()
+        large = left.shape[0] * left.shape[1] * right.shape[1] >= _LARGE_PRODUCT
         with graph.graph.inserting_before(node):
+            if large and not left.is_contiguous():
+                a = graph.graph.call_function(aten.clone.default, (a,), {"memory_format": torch.contiguous_format})
             result = _call(graph.graph, product if large else aten.mm.default, a, b)
             if bias:
                 result = _call(graph.graph, aten.add.Tensor, result, bias[0])
@@ -91,11 +101,13 @@ def _scalars_once(graph: GraphModule) -> None:
         place = min((user for users in waiting.values() for user in users), key=order.__getitem__)
         ready = [node for node in waiting if order[node] < order[place]]
         with graph.graph.inserting_before(place):
-            together = _call(graph.graph, once, ready)
-            for i, node in enumerate(ready):
-                own = _call(graph.graph, operator.getitem, together, i)
-                for user in waiting.pop(node):
-                    user.replace_input_with(node, own)
+            for dtype in {node.meta["val"].dtype: None for node in ready}:
+                alike = [node for node in ready if node.meta["val"].dtype == dtype]
+                together = _call(graph.graph, once, _call(graph.graph, aten.stack.default, alike))
+                for i, node in enumerate(alike):
+                    own = _call(graph.graph, aten.select.int, together, 0, i)
+                    for user in waiting.pop(node):
+                        user.replace_input_with(node, own)
 
 
 def _scalars_first(graph: Graph) -> None:
@@ -118,7 +130,7 @@ def _scalar(node: Node) -> bool:
 
 def _large(node: Node) -> bool:
     value = node.meta.get("val")
-    return isinstance(value, Tensor) and value.numel() > 1
+    return isinstance(value, Tensor) and value.numel() >= _LARGE_TENSOR
 
 
 def _call(graph: Graph, operation: Callable[..., Any], *arguments: Any) -> Node:
