@@ -6,8 +6,6 @@ import os
 from pathlib import Path
 
 import numpy as np
-from sklearn.datasets import load_digits
-from sklearn.model_selection import train_test_split
 
 from data.dataset import Data, DataError, Splits
 from data.fetch import Remote, cached, fetch
@@ -19,6 +17,9 @@ class Digits(Data):
     levels = 17
 
     def splits(self) -> Splits:
+        from sklearn.datasets import load_digits  # as long in importing as torch is
+        from sklearn.model_selection import train_test_split
+
         images, labels = load_digits(return_X_y=True)
         train, test, train_labels, test_labels = train_test_split(
             images.reshape(-1, 8, 8) / 16, labels, test_size=360, random_state=0, stratify=labels

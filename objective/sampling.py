@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import torch
 from pyro.poutine.messenger import Messenger
-from scipy.stats import qmc
 from torch import Tensor
 from torch.distributions import (
     Distribution,
@@ -106,6 +105,8 @@ class Sobol(_Jointly):
 @lru_cache
 def _net(points: int, dimensions: int) -> np.ndarray:
     """The first points of the Sobol' sequence, as integers of 30 bits."""
+    from scipy.stats import qmc  # half a second in importing
+
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="The balance properties")  # a shorter net is a worse one, not wrong
         points_in_cube = qmc.Sobol(dimensions, scramble=False, bits=_BITS).random(points)

@@ -8,7 +8,7 @@ import scipy.sparse
 import torch
 
 import data.images as images
-from data import MNIST, Arrays, BinarizedMNIST, DataError, Digits, FashionMNIST
+from data import MNIST, Arrays, BinarizedMNIST, DataError, Digits, FashionMNIST, dataset
 from data.fetch import Remote, fetch
 
 
@@ -36,6 +36,22 @@ def test_dynamic_draws_anew_and_with_the_right_mean():
     z = (draws.mean(0) - level) / (level * (1 - level) / 400).sqrt().clamp(min=1e-9)
     assert z.abs().max() < 5
     assert set(dynamic.test.unique().tolist()) == {0.0, 1.0}
+
+
+def test_every_grey_level_is_a_bit_as_often_as_it_says(monkeypatch):
+    levels = torch.arange(256) / 255
+    x = levels[:, None].expand(256, 2**16)
+    every = torch.from_numpy(np.arange(2**16, dtype=np.uint16).view(np.int64)).repeat(256)
+    monkeypatch.setattr(torch, "randint", lambda low, high, size, device: every)
+    often = dataset._binarized(x).double().mean(1)
+    assert (often - levels).abs().max() < 2**-17 + 1e-7
+    assert often[0] == 0
+    assert often[-1] == 1
+    torch.testing.assert_close(often, levels.double(), rtol=2e-5, atol=0)
+
+
+def test_a_batch_of_any_size_is_binarised():
+    assert dataset._binarized(torch.ones(7, 3, 3)).sum() == 63
 
 
 def test_static_is_the_same_in_every_run():

@@ -11,7 +11,7 @@ import objective
 from guide import Guide, posteriors
 from model import MLP, Model, likelihoods, priors
 from objective.capture import capture, replicate, trained
-from objective.compiled import compiled
+from objective.compiled import compiled, once, product
 from objective.estimator import BITS, Estimator
 from objective.tracing import CannotCapture, NoReadback, trace
 from training.catalogue import CHOICES
@@ -139,10 +139,13 @@ def test_a_graph_that_says_otherwise_is_refused(x, monkeypatch):
 
 def test_scalars_and_products_are_compiled_to_the_same_numbers():
     def function(a, b, bias, scalar):
-        product = torch.addmm(bias, a, b)
-        return [(product * scalar.pow(3)).relu(), (a.t() @ product) / (scalar + 1).sqrt()]
+        ab = torch.addmm(bias, a, b)
+        return [(ab * scalar.pow(3)).relu(), (a.t() @ ab) / (scalar + 1).sqrt()]
 
-    inputs = [torch.randn(130, 120), torch.randn(120, 110), torch.randn(110), torch.tensor(1.7, dtype=torch.float64)]
-    found = compiled(trace(function, *inputs), inputs)(*inputs)
+    inputs = [torch.randn(200, 160), torch.randn(160, 150), torch.randn(150), torch.tensor(1.7, dtype=torch.float64)]
+    graph = trace(function, *inputs)
+    found = compiled(graph, inputs)(*inputs)
+    called = [node.target for node in graph.graph.nodes]
+    assert [called.count(operation) for operation in (product, once)] == [2, 1]
     for one, other in zip(found, function(*inputs), strict=True):
         torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-4)
