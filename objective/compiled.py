@@ -10,7 +10,9 @@ from torch.fx import Graph, GraphModule, Node
 
 aten = torch.ops.aten
 _OPTIONS = {
-    "fallback_random": True,  # the draws of the eager generators
+    "fallback_random": True,  # the draws of the eager generators,
+    "reorder_for_locality": False,  # and in their order
+    "reorder_for_peak_memory": False,
     "size_asserts": False,  # the graph is of these shapes: nothing to check at every step
     "alignment_asserts": False,
     "realize_reads_threshold": 2,  # what three tensors make, such as a batch, is stored, not made at each use

@@ -149,3 +149,17 @@ def test_scalars_and_products_are_compiled_to_the_same_numbers():
     assert [called.count(operation) for operation in (product, once)] == [2, 1]
     for one, other in zip(found, function(*inputs), strict=True):
         torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-4)
+
+
+def test_compiled_draws_are_the_eager_ones_whatever_they_are_for():
+    def function(x):
+        used_last, used_first, small = torch.rand(60, 500), torch.randn(60, 500), torch.randn(4)
+        return [(x @ used_first.cumsum(0)).sum() + small.sum(), used_last.cumsum(0)]
+
+    x = torch.rand(5, 60)
+    run = compiled(trace(function, x), [x])
+    torch.manual_seed(0)
+    found = run(x)
+    torch.manual_seed(0)
+    for one, other in zip(found, function(x), strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-4)
