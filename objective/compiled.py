@@ -15,9 +15,9 @@ _OPTIONS = {
     "reorder_for_peak_memory": False,
     "size_asserts": False,  # the graph is of these shapes: nothing to check at every step
     "alignment_asserts": False,
-    "realize_reads_threshold": 2,  # what three tensors make, such as a batch, is stored, not made at each use
 }
 _OPTIONS_CPU = {
+    "realize_reads_threshold": 2,  # what three tensors make, such as a batch, is stored, not made at each use
     "cpp_wrapper": True,  # what calls the kernels is compiled as well
     "cpp.vec_isa_ok": True,  # the processor says what it can; to try it out takes seconds
 }
