@@ -60,7 +60,7 @@ class Arrays(Data):
         train, labels = parts["train"], parts.get("train_labels")
         if "test" in parts:
             return Splits(train / self.scale, parts["test"] / self.scale, labels, parts.get("test_labels"))
-        from sklearn.model_selection import train_test_split  # as long in importing as torch is
+        from sklearn.model_selection import train_test_split  # nearly as long in importing as torch is
 
         kept, held = train_test_split(np.arange(len(train)), test_size=self.holdout, random_state=0)
         train_labels, test_labels = (None, None) if labels is None else (labels[kept], labels[held])

@@ -17,7 +17,7 @@ class Digits(Data):
     levels = 17
 
     def splits(self) -> Splits:
-        from sklearn.datasets import load_digits  # as long in importing as torch is
+        from sklearn.datasets import load_digits  # nearly as long in importing as torch is
         from sklearn.model_selection import train_test_split
 
         images, labels = load_digits(return_X_y=True)

@@ -103,13 +103,20 @@ def _scalars_once(graph: GraphModule) -> None:
         place = min((user for users in waiting.values() for user in users), key=order.__getitem__)
         ready = [node for node in waiting if order[node] < order[place]]
         with graph.graph.inserting_before(place):
-            for dtype in {node.meta["val"].dtype: None for node in ready}:
-                alike = [node for node in ready if node.meta["val"].dtype == dtype]
-                together = _call(graph.graph, once, _call(graph.graph, aten.stack.default, alike))
-                for i, node in enumerate(alike):
-                    own = _call(graph.graph, aten.select.int, together, 0, i)
-                    for user in waiting.pop(node):
-                        user.replace_input_with(node, own)
+            kept = _kept(graph.graph, ready)
+        for node in ready:
+            for user in waiting.pop(node):
+                user.replace_input_with(node, kept[node])
+
+
+def _kept(graph: Graph, scalars: list[Node]) -> dict[Node, Node]:
+    """The same numbers, each computed once: one call for all of a dtype."""
+    kept = {}
+    for dtype in {node.meta["val"].dtype: None for node in scalars}:  # a set's order would change from run to run
+        alike = [node for node in scalars if node.meta["val"].dtype == dtype]
+        together = _call(graph, once, _call(graph, aten.stack.default, alike))
+        kept |= {node: _call(graph, aten.select.int, together, 0, i) for i, node in enumerate(alike)}
+    return kept
 
 
 def _scalars_first(graph: Graph) -> None:

@@ -41,12 +41,7 @@ class Products:
             return way
         a, b = arguments[-2:]
         other = product, [a.contiguous(), b.contiguous()]
-        return min(way, other, key=self._seconds) if torch.backends.mkldnn.is_available() else way
-
-    def _seconds(self, way: tuple) -> float:
-        operation, arguments = way
-        with torch.no_grad():
-            return min(timeit.repeat(lambda: operation(*arguments), number=1, repeat=20))
+        return min(way, other, key=_seconds) if torch.backends.mkldnn.is_available() else way
 
     def _value(self, argument: object) -> object:
         if not isinstance(argument, Node):
@@ -62,6 +57,12 @@ class Products:
                     operation(*arguments)
         if self.device.type == "cuda":
             torch.cuda.synchronize(self.device)
+
+
+def _seconds(way: tuple) -> float:
+    operation, arguments = way
+    with torch.no_grad():
+        return min(timeit.repeat(lambda: operation(*arguments), number=1, repeat=20))
 
 
 def seconds_for_parameters(objective: nn.Module) -> float:
