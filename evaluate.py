@@ -11,7 +11,7 @@ import pyro
 import torch
 from torch import Tensor
 
-from objective import Evidence, evidence
+from elbolab import Evidence, evidence
 from training import Experiment, Parser, RunFolder, figures, refuse_mistakes
 
 MEAN_DRAWS = 1000  # adds a thousandth of the posterior's variance to that of its mean

@@ -20,7 +20,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from data import DataError
-from objective import CannotCapture, evidence
+from elbolab import CannotCapture, evidence
 from training import (
     CheckpointError,
     Compile,
@@ -77,7 +77,7 @@ def train(
             state.resume(folder.path)
     data, per_epoch = lab.dataset, steps_per_epoch(len(lab.dataset.train), batch_size, processes)
     with refuse(exits.CONFIGURATION, ValueError):
-        step = Steps(lab, state, clip, compile=compile, batch=batch_size, total=epochs * per_epoch)
+        step = Steps(state, lab.dataset, clip, compile=compile, batch=batch_size, total=epochs * per_epoch)
     if processes.first:
         folder.open()
         folder.forget_after(state.step)

@@ -4,6 +4,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from elbolab.__main__ import main as elbolab_command
 from training import ExperimentParser, Parser
 
 # What a command needs is imported when it is asked for: SymPy and the tracer take seconds that `losses` need not spend.
@@ -11,7 +12,7 @@ Command = Callable[..., int]
 
 
 def _losses() -> tuple[Command, Parser]:
-    from compare.losses import losses
+    from compare.losses.command import losses
 
     parser = ExperimentParser()
     parser.add_argument("run", type=Path | None, nargs="?", help="the folder of a run; else a fresh model")
@@ -20,22 +21,12 @@ def _losses() -> tuple[Command, Parser]:
 
 
 def _prove() -> tuple[Command, Parser]:
-    from compare.prove import prove
+    from compare.prove.command import prove
 
     parser = Parser()
     parser.add_argument("--latex", action="store_true", help="print formulas in LaTeX")
     parser.add_function_arguments(prove, skip={"latex"})
     return prove, parser
-
-
-def _audit() -> tuple[Command, Parser]:
-    from compare.auditing.command import audit_command
-
-    parser = Parser()
-    parser.add_argument("target", type=str, help="the loss, as FILE.py:FUNCTION")
-    parser.add_argument("--roles", nargs="+", type=str, help="one per positional argument, such as probs x mu logvar")
-    parser.add_function_arguments(audit_command, skip={"target", "roles"})
-    return audit_command, parser
 
 
 def _gradients() -> tuple[Command, Parser]:
@@ -56,14 +47,20 @@ def _speed() -> tuple[Command, Parser]:
     return speed, parser
 
 
-COMMANDS = {"losses": _losses, "prove": _prove, "audit": _audit, "gradients": _gradients, "speed": _speed}
+COMMANDS = {"losses": _losses, "prove": _prove, "gradients": _gradients, "speed": _speed}
 
 
 def main(argv: list[str] | None = None) -> int:
     argv = sys.argv[1:] if argv is None else argv
+    if argv[:1] == ["audit"]:  # the library's own command: it needs nothing of this project's
+        return elbolab_command(argv)
     wanted = [name for name in COMMANDS if name in argv[:1]] or list(COMMANDS)
     built = {name: COMMANDS[name]() for name in wanted}
-    parser = Parser(prog="python -m compare", description="The evidence that BCE + KL is the ELBO.")
+    parser = Parser(
+        prog="python -m compare",
+        description="The evidence that BCE + KL is the ELBO.",
+        epilog="audit FILE.py:FUNCTION: which ELBO somebody's loss is; the same as python -m elbolab audit",
+    )
     commands = parser.add_subcommands(dest="command")
     for name, (function, command) in built.items():
         commands.add_subcommand(name, command, help=function.__doc__.splitlines()[0])

@@ -4,12 +4,13 @@ import numpy as np
 import pytest
 import torch
 from matplotlib.image import imread
+from pyro.infer import Trace_ELBO
 
 import evaluate
 import train
 from data import Digits
+from elbolab import Evidence
 from guide.posteriors import Flow
-from objective import Evidence, Trace_ELBO
 from tests.test_matrix import DATA, FITS, LEGAL, LIKELIHOODS
 from training import Experiment
 

@@ -13,7 +13,7 @@ import evaluate
 import train
 from compare.__main__ import main as compare
 from compare.speed import command as speed
-from tests.compare.audit_zoo import ZOO
+from tests.elbolab.auditing.audit_zoo import ZOO
 from training.catalogue import CHOICES
 
 ROOT = Path(__file__).parent.parent

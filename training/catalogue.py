@@ -4,17 +4,25 @@ import inspect
 from types import ModuleType
 
 import torch
+from pyro.infer import Trace_ELBO, TraceMeanField_ELBO
 
 import data
 import model
-import objective
 from data import Data
+from elbolab import estimators
+from elbolab.estimators import Estimator
+from elbolab.programs.kl import analytic_kl
 from guide import posteriors
 from guide.posteriors import Posterior
 from model import MLP, Network, likelihoods, priors
 from model.likelihoods import Likelihood
 from model.priors import Prior
-from objective import ELBOS, Estimator, analytic_kl
+
+# Pyro's classes that do on these programs what they say, and what that is.
+ELBOS = {
+    Trace_ELBO: "log p(x, z) - log q(z|x) at drawn z; pathwise gradient, or score function where q has none.",
+    TraceMeanField_ELBO: "log p(x|z) at drawn z - KL(q || p) in closed form where there is one; pathwise gradient.",
+}
 
 
 def offered(package: ModuleType, base: type) -> tuple[type, ...]:
@@ -29,7 +37,7 @@ CHOICES: dict[str, tuple[type, ...]] = {
     "likelihood": offered(likelihoods, Likelihood),
     "guide": offered(posteriors, Posterior),
     "network": offered(model, Network),
-    "elbo": (*ELBOS, *offered(objective, Estimator)),
+    "elbo": (*ELBOS, *offered(estimators, Estimator)),
 }
 
 

@@ -10,16 +10,17 @@ import pyro
 import torch
 from jsonargparse import Namespace, lazy_instance
 from pyro.distributions import constraints
-from pyro.infer import ELBO
+from pyro.infer import ELBO, TraceMeanField_ELBO
 
 from data import Data, Digits
+from elbolab.estimators import Estimator
+from elbolab.networks import InBFloat16
+from elbolab.programs.kl import kl_routes
 from guide import Guide
 from guide.posteriors import DiagonalNormal, Posterior
 from model import MLP, Model, Network
 from model.likelihoods import Bernoulli, Likelihood
-from model.networks import InBFloat16
 from model.priors import Prior, StandardNormal
-from objective import Estimator, TraceMeanField_ELBO, kl_routes
 from training import checkpoint, legality
 from training.catalogue import CHOICES, offered
 from training.options import Parser

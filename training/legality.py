@@ -8,12 +8,11 @@ from pyro.infer import ELBO
 from torch import Tensor
 
 from data import Dataset
+from elbolab.distributions import open_unit_interval
 from guide.posteriors import Posterior
-from model.distributions import open_unit_interval
 from model.likelihoods import Likelihood
 from model.priors import Prior
-from objective import ELBOS
-from training.catalogue import CHOICES
+from training.catalogue import CHOICES, ELBOS
 
 
 def _names(classes: Sequence[type]) -> str:

@@ -13,6 +13,13 @@ import yaml
 
 from training.checkpoint import FILE, CheckpointError, write_atomically
 
+# Where the classes that a run names have gone since it was written.
+RENAMED = {
+    "objective.": "elbolab.",
+    "model.MLP": "elbolab.networks.MLP",
+    "model.Convolutional": "elbolab.networks.Convolutional",
+    "model.networks.": "elbolab.networks.",
+}
 # What a resumed run may change: how long, where and on what it runs, not what it computes.
 OF_ONE_CALL = frozenset({"resume", "overwrite", "config", "list"})
 FREE_ON_RESUME = OF_ONE_CALL | {"epochs", "device", "out", "compile"}
@@ -61,7 +68,7 @@ class RunFolder:
         path = self.path / "config.yaml"
         if not path.is_file():
             raise ValueError(f"{self.path} holds no run: there is no {path.name} in it")
-        return yaml.safe_load(path.read_text())
+        return _renamed(yaml.safe_load(path.read_text()))
 
     def _check_same(self, settings: dict[str, Any]) -> None:
         before = self.settings()
@@ -121,3 +128,15 @@ class RunFolder:
 
     def _write_json(self, name: str, content: dict[str, Any]) -> None:
         write_atomically(self.path / name, (json.dumps(content, indent=2) + "\n").encode())
+
+
+def _renamed(settings: Any) -> Any:
+    """The same options with class paths of earlier versions as they are now."""
+    if isinstance(settings, dict):
+        found = {name: _renamed(value) for name, value in settings.items()}
+        path = found.get("class_path")
+        if isinstance(path, str):
+            old = next((start for start in RENAMED if path.startswith(start)), "")
+            found["class_path"] = RENAMED.get(old, "") + path.removeprefix(old)
+        return found
+    return [_renamed(value) for value in settings] if isinstance(settings, list) else settings

@@ -7,10 +7,10 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from objective.capture import CannotCapture, capture, undisturbed
-from training.compiled import Compiled
-from training.eager import Eager, Step
-from training.experiment import Experiment
+from data import Dataset
+from elbolab.graph.capture import CannotCapture, capture, generators_kept
+from training.compiled_step import Compiled
+from training.eager_step import Eager, Step
 from training.state import State
 
 Compile = Literal["auto", "on", "off"]
@@ -25,10 +25,12 @@ class Steps(Step):
     `auto` compiles where a run has enough steps to repay it and what it does can be captured; `on` insists.
     """
 
-    def __init__(self, lab: Experiment, state: State, clip: float, *, compile: Compile, batch: int, total: int) -> None:
+    def __init__(
+        self, state: State, dataset: Dataset, clip: float, *, compile: Compile, batch: int, total: int
+    ) -> None:
         """
         Args:
-            lab, state, clip: what is trained, where it stands, and the largest norm of a gradient.
+            state, dataset, clip: what is trained and where it stands, on what, and the largest norm of a gradient.
             compile: whether to.
             batch: data per step.
             total: steps of the whole run.
@@ -36,15 +38,15 @@ class Steps(Step):
         Raises:
             ValueError: `on`, and it cannot be.
         """
-        super().__init__(lab, state, clip)
-        self._insists, self._batch = compile == "on", min(batch, len(lab.dataset.train))
+        super().__init__(state, dataset, clip)
+        self._insists, self._batch = compile == "on", min(batch, len(dataset.train))
         if compile != "auto":
             state.compiled = self._insists
         elif state.compiled is None:  # else as the run that goes on has begun
             state.compiled = total >= _REPAYS and state.processes.world == 1
         if self._insists:
             self._check()
-        self._step: Step = Eager(lab, state, clip)
+        self._step: Step = Eager(state, dataset, clip)
         self._pending = state.compiled
         kind = "compiled as one graph" if state.compiled else "eager"
         reasons = {"auto": f" ({total} steps)", "on": "", "off": ""}
@@ -53,9 +55,9 @@ class Steps(Step):
     def _check(self) -> None:
         if self.state.processes.world > 1:
             raise ValueError("compile = on is for one process; several take the eager step")
-        with undisturbed(self.lab.device):
+        with generators_kept(self.state.device):
             try:
-                capture(self.lab.objective, self.lab.dataset.batch(torch.arange(self._batch, device=self.lab.device)))
+                capture(self.state.objective, self.dataset.batch(torch.arange(self._batch, device=self.state.device)))
             except CannotCapture as error:
                 raise ValueError(f"compile = on, but {error}") from error
 
@@ -71,7 +73,7 @@ class Steps(Step):
     def _compile(self, index: Tensor) -> None:
         self._pending = False
         try:
-            self._step = Compiled(self.lab, self.state, self.clip, index)
+            self._step = Compiled(self.state, self.dataset, self.clip, index)
         except CannotCapture as error:
             if self._insists:
                 raise

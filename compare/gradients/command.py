@@ -13,22 +13,22 @@ from pyro.infer import ELBO, TraceMeanField_ELBO
 from torch import nn
 from tqdm import tqdm
 
-from compare import oracles
-from compare.gradients import chosen, pictures, slopes
-from compare.gradients.points import Point, of_run, trained_here, wanted_steps
-from compare.gradients.study import Result, Study
-from compare.gradients.subject import Subject
-from compare.gradients.table import at_equal_cost, measured, speed
-from objective.draws import Draw
-from objective.estimator import CODES, Known
-from objective.score import RLOO
+from compare.gradients.training_points import TrainingPoint, of_run, trained_here, wanted_steps
+from elbolab import oracles
+from elbolab.estimators.base import CODES, Known
+from elbolab.estimators.score import RLOO
+from elbolab.programs.draw import Draw
+from elbolab.studying import named_estimators, pictures, snr_slopes
+from elbolab.studying.replicated_objective import ReplicatedObjective
+from elbolab.studying.study import Result, Study
+from elbolab.studying.table import at_equal_cost, measured, speed
 from training import Experiment, refuse_mistakes
 from training.figures import save
 
 Rows = dict[str, list[Result]]  # by point
 
 
-class Setting(NamedTuple):
+class Problem(NamedTuple):
     """What estimators are compared on."""
 
     model: nn.Module
@@ -70,21 +70,21 @@ def gradients(
         if batch < 1 or memory < 1 or steps < 1 or replicates < 2:
             raise ValueError("batch, memory and steps are at least 1, replicates at least 2")
         if oracle:
-            lab, setting, stops = None, _oracle(oracle), []
+            lab, problem, stops = None, _oracle(oracle), []
         else:
             lab = None if run else _lab(**experiment)
-            lab, stops = _stops(lab, run, points, steps, device=experiment["device"])
+            lab, stops = _stops(lab, run, points, steps, device=experiment.get("device", "auto"))
             index = torch.arange(min(batch, len(lab.dataset.train)), device=lab.device)
-            setting = Setting(lab.model, lab.guide, lab.dataset.batch(index))
-        subjects, words = _subjects(setting, estimators, counts)
-    study = Study(subjects, known=setting.known)
+            problem = Problem(lab.model, lab.guide, lab.dataset.batch(index))
+        subjects, words = _subjects(problem, estimators, counts)
+    study = Study(subjects, known=problem.known)
     rows: Rows = {}
     for stop in stops or [None]:
         if stop:
             stop.visit(lab)
         name = stop.name if stop else oracle
         rows[name] = study.results(replicates, memory=memory * 2**20, progress=True)
-    print("\n".join(words + _told(rows, setting)))
+    print("\n".join(words + _told(rows, problem)))
     _write(rows, out)
     print(f"{out}: gradients.csv, gradients.json, {', '.join(_draw(rows, out))}")
     return 0
@@ -112,16 +112,16 @@ def _counts(particles: str) -> list[int]:
     return sorted({int(count) for count in found})
 
 
-def _oracle(name: str) -> Setting:
+def _oracle(name: str) -> Problem:
     if name not in oracles.__all__:
         raise ValueError(f"oracle = {name}: there are {', '.join(oracles.__all__)}")
     known = getattr(oracles, name)()
-    return Setting(known.model, known.guide, known.x, known)
+    return Problem(known.model, known.guide, known.x, known)
 
 
 def _stops(
     lab: Experiment | None, run: Path | None, wanted: str, steps: int, *, device: str
-) -> tuple[Experiment, list[Point]]:
+) -> tuple[Experiment, list[TrainingPoint]]:
     """The points of training."""
     if lab is not None:
         pyro.set_rng_seed(lab.seed)
@@ -133,19 +133,21 @@ def _stops(
     return lab, [point for point in both if point.name.split()[0] in names]
 
 
-def _subjects(setting: Setting, estimators: str | None, counts: Sequence[int]) -> tuple[list[Subject], list[str]]:
+def _subjects(
+    problem: Problem, estimators: str | None, counts: Sequence[int]
+) -> tuple[list[ReplicatedObjective], list[str]]:
     """The estimators that were asked for, prepared, and words on those that are left out.
 
     Raises:
         ValueError: one that was named cannot serve the guide, or none can.
     """
-    objectives, words = chosen.chosen(estimators or _fitting(setting), counts)
-    subjects: dict[str, Subject] = {}
+    objectives, words = named_estimators.named(estimators or _fitting(problem), counts)
+    subjects: dict[str, ReplicatedObjective] = {}
     bar = tqdm(objectives.items(), unit=" captured", leave=False, disable=None)
     for label, elbo in bar:
         bar.set_description(label)
         try:
-            subjects[label] = _subject(label, elbo, setting)
+            subjects[label] = _subject(label, elbo, problem)
         except ValueError as error:
             if estimators:
                 raise
@@ -155,32 +157,32 @@ def _subjects(setting: Setting, estimators: str | None, counts: Sequence[int]) -
     return list(subjects.values()), list(dict.fromkeys(words))
 
 
-def _subject(label: str, elbo: ELBO, setting: Setting) -> Subject:
-    return Subject(label, elbo, setting.model, setting.guide, setting.x)
+def _subject(label: str, elbo: ELBO, problem: Problem) -> ReplicatedObjective:
+    return ReplicatedObjective(label, elbo, problem.model, problem.guide, problem.x)
 
 
-def _fitting(setting: Setting) -> str:
+def _fitting(problem: Problem) -> str:
     with torch.no_grad():
-        posteriors = Draw(setting.model, setting.guide, (setting.x,)).posteriors.values()
-    return chosen.DISCRETE if all(map(CODES.met, posteriors)) else chosen.CONTINUOUS
+        posteriors = Draw(problem.model, problem.guide, (problem.x,)).posteriors.values()
+    return named_estimators.DISCRETE if all(map(CODES.met, posteriors)) else named_estimators.CONTINUOUS
 
 
-def _told(rows: Rows, setting: Setting) -> list[str]:
+def _told(rows: Rows, problem: Problem) -> list[str]:
     """The table and what follows from it."""
     coordinates = next(iter(rows.values()))[0].coordinates
-    lines = [f"gradients of the loss in nats per datum, {len(setting.x)} data, {coordinates} parameters", ""]
+    lines = [f"gradients of the loss in nats per datum, {len(problem.x)} data, {coordinates} parameters", ""]
     for name, found in rows.items():
         lines += [*measured(name, found), ""]
     lines += [*at_equal_cost(rows), "", *speed(rows)]
-    if setting.known is not None:
-        lines += slopes.told(next(iter(rows.values())))
+    if problem.known is not None:
+        lines += snr_slopes.told(next(iter(rows.values())))
     return lines
 
 
 def _write(rows: Rows, out: Path) -> None:
     out.mkdir(parents=True, exist_ok=True)
     plain = [{"point": name} | result.as_dict() for name, found in rows.items() for result in found]
-    fitted = [slope.as_dict() for slope in slopes.slopes(next(iter(rows.values())))]
+    fitted = [slope.as_dict() for slope in snr_slopes.slopes(next(iter(rows.values())))]
     content = {"torch": torch.__version__, "threads": torch.get_num_threads(), "rows": plain, "slopes": fitted}
     (out / "gradients.json").write_text(json.dumps(_finite(content), indent=2, allow_nan=False) + "\n")
     with (out / "gradients.csv").open("w", newline="") as file:

@@ -16,7 +16,7 @@ import torch
 from matplotlib.figure import Figure
 from tqdm import tqdm
 
-from compare.speed.contenders import CONTENDERS, CapturedMeanField, Contender, Setting
+from compare.speed.contenders import CONTENDERS, CapturedMeanField, Contender, Workload
 from compare.speed.floor import Products, seconds_for_parameters
 from data import Dataset
 from model import MLP, Convolutional
@@ -73,8 +73,8 @@ def speed(
     timings: list[Timing] = []
     for network in networks:
         for batch in batches:
-            setting = Setting(NETWORKS[network](), _images(batch, binarize, place), batch, LATENT, place)
-            timings += _measured(network, setting, rounds)
+            workload = Workload(NETWORKS[network](), _images(batch, binarize, place), batch, LATENT, place)
+            timings += _measured(network, workload, rounds)
             print(_table(timings, network, batch), flush=True)
     out.mkdir(parents=True, exist_ok=True)
     content = {"machine": _machine(place), "binarize": binarize, "rounds": rounds}
@@ -92,27 +92,27 @@ def _images(batch: int, binarize: Literal["dynamic", "no"], device: torch.device
     return Dataset(train=x, test=x, test_labels=None, binarize=binarize, dequantize=False, levels=256)
 
 
-def _measured(network: str, setting: Setting, rounds: int) -> list[Timing]:
+def _measured(network: str, workload: Workload, rounds: int) -> list[Timing]:
     runs: dict[str, Contender | Products] = {}
-    for contender in tqdm(CONTENDERS, desc=f"{network}, batch {setting.batch}: compiling", leave=False, disable=None):
+    for contender in tqdm(CONTENDERS, desc=f"{network}, batch {workload.batch}: compiling", leave=False, disable=None):
         if not contender.missing():
-            runs[contender.name] = contender(setting)
+            runs[contender.name] = contender(workload)
     ours = runs[CapturedMeanField.name]
-    runs[Products.name] = Products(ours.objective, setting.dataset.batch(setting.index))
+    runs[Products.name] = Products(ours.objective, workload.dataset.batch(workload.index))
     steps = {name: _steps_per_round(run) for name, run in runs.items()}
     taken: dict[str, list[float]] = {name: [] for name in runs}
     names = list(runs)
-    for number in tqdm(range(rounds), desc=f"{network}, batch {setting.batch}", leave=False, disable=None):
+    for number in tqdm(range(rounds), desc=f"{network}, batch {workload.batch}", leave=False, disable=None):
         for name in names[number % len(names) :] + names[: number % len(names)]:  # nobody always follows the same one
             start = time.perf_counter()
             runs[name](steps[name])
             taken[name].append((time.perf_counter() - start) / steps[name] * 1e3)
     reference = np.array(taken[CapturedMeanField.name])
     passes = seconds_for_parameters(ours.objective) * 1e3
-    found = [_timing(network, setting.batch, name, np.array(values), reference) for name, values in taken.items()]
+    found = [_timing(network, workload.batch, name, np.array(values), reference) for name, values in taken.items()]
     floor = found[-1].milliseconds + passes
     label = "floor: products + Adam's bytes"
-    return [*found, _timing(network, setting.batch, label, np.full(rounds, floor), reference)]
+    return [*found, _timing(network, workload.batch, label, np.full(rounds, floor), reference)]
 
 
 def _steps_per_round(run: Contender | Products) -> int:

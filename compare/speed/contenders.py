@@ -4,7 +4,6 @@ import importlib.util
 import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from types import SimpleNamespace
 
 import pyro
 import torch
@@ -19,14 +18,14 @@ from model import Model, Network
 from model.likelihoods import Bernoulli
 from model.priors import StandardNormal
 from training import Processes, State
-from training.compiled import Compiled
-from training.eager import Eager
+from training.compiled_step import Compiled
+from training.eager_step import Eager
 
 LEARNING_RATE = 1e-3
 
 
 @dataclass(frozen=True)
-class Setting:
+class Workload:
     """What every contender trains: a batch of `dataset`, a network family, a latent dimension."""
 
     network: Network
@@ -65,8 +64,8 @@ class Contender(ABC):
 
     name: str
 
-    def __init__(self, setting: Setting) -> None:
-        self.setting = setting
+    def __init__(self, workload: Workload) -> None:
+        self.workload = workload
 
     @abstractmethod
     def __call__(self, steps: int) -> None:
@@ -86,11 +85,11 @@ class _Steps(Contender):
         """One of them."""
 
     def __call__(self, steps: int) -> None:
-        index = self.setting.index
+        index = self.workload.index
         for _ in range(steps):
             self.step(index)
-        if self.setting.device.type == "cuda":
-            torch.cuda.synchronize(self.setting.device)
+        if self.workload.device.type == "cuda":
+            torch.cuda.synchronize(self.workload.device)
 
 
 class StockSVI(_Steps):
@@ -98,9 +97,9 @@ class StockSVI(_Steps):
 
     name = "Pyro, SVI.step"
 
-    def __init__(self, setting: Setting) -> None:
-        super().__init__(setting)
-        model, guide = setting.programs()
+    def __init__(self, workload: Workload) -> None:
+        super().__init__(workload)
+        model, guide = workload.programs()
 
         def registered_model(x: Tensor) -> None:
             pyro.module("model", model)(x)
@@ -113,15 +112,15 @@ class StockSVI(_Steps):
         self.svi = SVI(registered_model, registered_guide, optimizer, TraceMeanField_ELBO())
 
     def step(self, index: Tensor) -> None:
-        self.svi.step(self.setting.dataset.batch(index))
+        self.svi.step(self.workload.dataset.batch(index))
 
 
 class _Objective(_Steps):
     """Steps on an objective that is a module."""
 
-    def __init__(self, setting: Setting) -> None:
-        super().__init__(setting)
-        self.objective = self.build(*setting.programs())
+    def __init__(self, workload: Workload) -> None:
+        super().__init__(workload)
+        self.objective = self.build(*workload.programs())
 
     @abstractmethod
     def build(self, model: Model, guide: Guide) -> nn.Module:
@@ -133,13 +132,13 @@ class _Module(_Objective):
 
     fused = False
 
-    def __init__(self, setting: Setting) -> None:
-        super().__init__(setting)
+    def __init__(self, workload: Workload) -> None:
+        super().__init__(workload)
         self.optimizer = torch.optim.Adam(self.objective.parameters(), lr=LEARNING_RATE, fused=self.fused)
 
     def step(self, index: Tensor) -> None:
         self.optimizer.zero_grad()
-        (self.objective(self.setting.dataset.batch(index)) / len(index)).backward()
+        (self.objective(self.workload.dataset.batch(index)) / len(index)).backward()
         self.optimizer.step()
 
 
@@ -174,13 +173,12 @@ class CompiledByHand(_Module):
 class _Captured(_Objective):
     """By this project's compiled step."""
 
-    def __init__(self, setting: Setting) -> None:
-        super().__init__(setting)
-        lab = SimpleNamespace(objective=self.objective, dataset=setting.dataset, device=setting.device)
+    def __init__(self, workload: Workload) -> None:
+        super().__init__(workload)
         optimizer = torch.optim.Adam(self.objective.parameters(), lr=LEARNING_RATE)
-        state = State(self.objective, optimizer, setting.device, Processes())
-        Eager(lab, state, math.inf)(setting.index)
-        self._compiled = Compiled(lab, state, math.inf, setting.index)
+        state = State(self.objective, optimizer, workload.device, Processes())
+        Eager(state, workload.dataset, math.inf)(workload.index)
+        self._compiled = Compiled(state, workload.dataset, math.inf, workload.index)
 
     def step(self, index: Tensor) -> None:
         self._compiled(index)
@@ -221,11 +219,11 @@ class NumPyro(Contender):
 
     name = "NumPyro, jitted loop"
 
-    def __init__(self, setting: Setting) -> None:
-        super().__init__(setting)
-        from compare.speed.in_numpyro import Loop
+    def __init__(self, workload: Workload) -> None:
+        super().__init__(workload)
+        from compare.speed.numpyro_loop import Loop
 
-        self.loop = Loop(*setting.programs(), setting.dataset, setting.batch, LEARNING_RATE)
+        self.loop = Loop(*workload.programs(), workload.dataset, workload.batch, LEARNING_RATE)
 
     def __call__(self, steps: int) -> None:
         self.loop(steps)

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.fx import Node
 
-from objective.capture import capture
-from objective.compiled import product
+from elbolab.graph.capture import capture
+from elbolab.graph.inductor import product
 
 aten = torch.ops.aten
 PRODUCTS = (

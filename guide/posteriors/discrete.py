@@ -7,9 +7,9 @@ import torch
 from pyro.distributions import constraints
 from torch import Tensor
 
+from elbolab.distributions import RelaxedOneHot as RelaxedOneHotDistribution
+from elbolab.networks import Network, bounded
 from guide.posteriors.base import Posterior
-from model.distributions import RelaxedOneHot as RelaxedOneHotDistribution
-from model.networks import Network, bounded
 
 
 class Bernoulli(Posterior):

@@ -8,8 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from elbolab.networks import Network, bounded
 from guide.posteriors.base import Posterior
-from model.networks import Network, bounded
 
 Head = Literal["log_variance", "softplus"]
 

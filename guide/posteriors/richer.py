@@ -7,9 +7,9 @@ import torch
 from pyro.distributions.transforms import conditional_affine_autoregressive, conditional_neural_autoregressive
 from torch import Tensor, nn
 
+from elbolab.distributions import Chain, NormalMixture
+from elbolab.networks import Network, bounded, mlp
 from guide.posteriors.base import Posterior
-from model.distributions import Chain, NormalMixture
-from model.networks import Network, bounded, mlp
 
 
 class Laplace(Posterior):

@@ -7,7 +7,7 @@ import pyro.distributions as dist
 from pyro.distributions import constraints
 from torch import Tensor, nn
 
-from model.networks import Network
+from elbolab.networks import Network
 
 
 class Likelihood(nn.Module, ABC):

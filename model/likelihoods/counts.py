@@ -7,9 +7,9 @@ import torch
 from pyro.distributions import constraints
 from torch import Tensor, nn
 
-from model.distributions import BagOfWords
+from elbolab.distributions import BagOfWords
+from elbolab.networks import Network, bounded
 from model.likelihoods.base import Likelihood
-from model.networks import Network, bounded
 
 
 class Poisson(Likelihood):

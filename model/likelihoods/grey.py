@@ -5,10 +5,10 @@ from collections.abc import Sequence
 import pyro.distributions as dist
 from torch import Tensor
 
-from model import distributions
-from model.distributions import Levels, OnGrid, grid
+from elbolab import distributions
+from elbolab.distributions import Levels, OnGrid, grid
+from elbolab.networks import Network, bounded
 from model.likelihoods.base import Likelihood
-from model.networks import Network, bounded
 
 
 class Binomial(Likelihood):

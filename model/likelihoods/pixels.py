@@ -7,9 +7,9 @@ import torch
 from pyro.distributions import constraints
 from torch import Tensor, nn
 
-from model.distributions import open_unit_interval
+from elbolab.distributions import open_unit_interval
+from elbolab.networks import Network, bounded
 from model.likelihoods.base import Likelihood
-from model.networks import Network, bounded
 
 
 class Bernoulli(Likelihood):

@@ -5,7 +5,7 @@ import torch
 from pyro.distributions import constraints
 from torch import nn
 
-from model import distributions
+from elbolab import distributions
 from model.priors.base import Prior
 
 

@@ -4,8 +4,8 @@ import pyro.distributions as dist
 import torch
 from torch import Tensor
 
-from model.distributions import Chain
-from model.networks import bounded, mlp
+from elbolab.distributions import Chain
+from elbolab.networks import bounded, mlp
 from model.priors.base import Prior
 
 

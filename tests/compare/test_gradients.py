@@ -11,18 +11,18 @@ from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import train
-from compare import study
 from compare.__main__ import main
-from compare.gradients.chosen import chosen, offered
-from compare.gradients.moments import Moments, worst_score
-from compare.gradients.slopes import slopes
-from compare.gradients.subject import Subject
-from compare.oracles import Bits, LinearGaussian, NormalNormal, SignalToNoise
-from objective.antithetic import DisARM
-from objective.control_variates import MuProp
-from objective.multisample import IWAE, PIWAE, DReG, IWAEStickingTheLanding
-from objective.pathwise import Pathwise, StickingTheLanding
-from objective.score import NVIL, REINFORCE, RLOO, MovingAverage
+from elbolab import study
+from elbolab.estimators.antithetic import DisARM
+from elbolab.estimators.control_variates import MuProp
+from elbolab.estimators.multisample import IWAE, PIWAE, DReG, IWAEStickingTheLanding
+from elbolab.estimators.pathwise import Pathwise, StickingTheLanding
+from elbolab.estimators.score import NVIL, REINFORCE, RLOO, MovingAverage
+from elbolab.oracles import Bits, LinearGaussian, NormalNormal, SignalToNoise
+from elbolab.studying.moments import Moments, worst_score
+from elbolab.studying.named_estimators import estimators_by_name, named
+from elbolab.studying.replicated_objective import ReplicatedObjective
+from elbolab.studying.snr_slopes import slopes
 
 aten = torch.ops.aten
 
@@ -46,7 +46,7 @@ class Given(TorchDispatchMode):
 )
 def test_replicates_are_a_plain_loop_over_the_same_draws(elbo):
     oracle, count = LinearGaussian(), 12
-    subject = Subject("", elbo, oracle.model, oracle.guide, oracle.x)
+    subject = ReplicatedObjective("", elbo, oracle.model, oracle.guide, oracle.x)
     torch.manual_seed(3)
     chunks = list(subject.draws(count, memory=2**13))
     assert len(chunks) > 1
@@ -177,12 +177,12 @@ BITS = {
 @pytest.mark.parametrize(("elbo", "evaluations"), BITS.items(), ids=lambda value: type(value).__name__)
 def test_decoder_evaluations_are_counted(elbo, evaluations):
     oracle = Bits()
-    assert Subject("", elbo, oracle.model, oracle.guide, oracle.x).evaluations == evaluations
+    assert ReplicatedObjective("", elbo, oracle.model, oracle.guide, oracle.x).evaluations == evaluations
 
 
 def test_every_draw_of_several_bounds_is_counted():
     oracle = NormalNormal()
-    assert Subject("", PIWAE(2, batches=3), oracle.model, oracle.guide, oracle.x).evaluations == 12
+    assert ReplicatedObjective("", PIWAE(2, batches=3), oracle.model, oracle.guide, oracle.x).evaluations == 12
 
 
 def test_what_an_estimator_learns_is_warmed_up_and_nothing_else_moves():
@@ -238,13 +238,13 @@ def test_signal_to_noise_goes_with_the_root_of_the_particles():
 
 
 def test_estimators_are_named_with_their_options():
-    found, skipped = chosen("Pathwise:sampling=antithetic,RLOO", [1, 4])
+    found, skipped = named("Pathwise:sampling=antithetic,RLOO", [1, 4])
     assert list(found) == ["Pathwise sampling=antithetic K=4", "RLOO K=4"]
     assert isinstance(found["Pathwise sampling=antithetic K=4"], Pathwise)
     assert found["Pathwise sampling=antithetic K=4"].sampling == "antithetic"
     assert skipped == ["Pathwise:sampling=antithetic takes 2 particles at least", "RLOO takes 2 particles at least"]
-    assert {"Trace_ELBO", "TraceGraph_ELBO", "RELAX", "WakePhi"} <= set(offered())
-    assert not any(name.startswith("_") for name in offered())
+    assert {"Trace_ELBO", "TraceGraph_ELBO", "RELAX", "WakePhi"} <= set(estimators_by_name())
+    assert not any(name.startswith("_") for name in estimators_by_name())
 
 
 def written(out, *, training, more=True):

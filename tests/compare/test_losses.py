@@ -11,13 +11,14 @@ from pyro.distributions import Bernoulli
 from pyro.infer import Trace_ELBO
 
 import train
-from compare import chain, expectation, handwritten, mistakes
+from compare import handwritten
 from compare.__main__ import main
-from compare.case import Case
-from compare.mistakes import MISTAKES, Mistake
-from compare.oracles import LinearGaussian
-from compare.rows import relative, same_mean
+from compare.losses import chain, expectation, mistakes
+from compare.losses.case import Case
+from compare.losses.mistakes import MISTAKES, Mistake
+from compare.losses.rows import relative, same_mean
 from data import Digits
+from elbolab.oracles import LinearGaussian
 from training import Experiment
 from training.catalogue import CHOICES
 

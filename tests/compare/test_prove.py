@@ -8,12 +8,15 @@ import sympy as sp
 import torch
 import torch.nn.functional as F
 
-from compare import handwritten, prove
+from compare import handwritten
 from compare.__main__ import main
-from compare.algebra import expectation, in_line, simplest
-from compare.programs import Programs
-from compare.symbols import KNOWN, OPERATIONS, UnknownOperation, exact, read, symbols, trace
-from objective import pathwise
+from compare.prove import command
+from compare.prove import theorems as prove
+from compare.prove.small_vae import Programs
+from elbolab.estimators import pathwise
+from elbolab.graph.trace import operations
+from elbolab.symbolic.interpret import KNOWN, OPERATIONS, UnknownOperation, exact, read, symbols
+from elbolab.symbolic.simplify import expectation, in_line, simplest
 
 THEOREMS = {theorem.__name__: theorem for theorem in prove.THEOREMS}
 
@@ -61,7 +64,7 @@ def test_a_wrong_loss_leaves_a_residual(theorem, name, mutant, monkeypatch):
     monkeypatch.setattr(handwritten, name, mutant)
     failed = [claim for claim in claims(theorem) if not claim.holds]
     assert failed
-    assert "the difference is" in prove.line(failed[0])
+    assert "the difference is" in command.line(failed[0])
     assert failed[0].residual.free_symbols or failed[0].residual.is_number
 
 
@@ -86,7 +89,7 @@ def test_an_unweighted_side_is_seen(monkeypatch):
 
 
 def test_the_command(capsys, tmp_path, monkeypatch):
-    monkeypatch.setattr(prove, "SIZES", {1: (prove.analytic, prove.sampled)})
+    monkeypatch.setattr(command, "SIZES", {1: (prove.analytic, prove.sampled)})
     assert main(["prove", "--json", str(tmp_path / "claims.json")]) == 0
     out = capsys.readouterr().out
     assert "6 of 6 claims are identities" not in out
@@ -167,7 +170,7 @@ WITHOUT_A_VALUE = {"empty", "empty_like"}  # what they hold is overwritten befor
 
 
 def test_a_score_that_is_not_left_out_leaves_a_residual(monkeypatch):
-    monkeypatch.setattr(pathwise, "still", lambda values: values)
+    monkeypatch.setattr(pathwise, "detached", lambda values: values)
     assert not all(claim.holds for claim in claims("landing"))
 
 
@@ -179,7 +182,7 @@ def test_every_operation_is_tested():
 def test_an_operation_means_what_it_does(name):
     function, *values = PROGRAMS[name]
     inputs = [symbols("abc"[i], *value.shape) for i, value in enumerate(values)]
-    graph = trace(function, *values)
+    graph = operations(function, *values)
     used = {
         getattr(n.target, "_schema", None) and n.target._schema.name.split("::")[1] or n.target.__name__
         for n in graph.graph.nodes
@@ -222,7 +225,7 @@ MEANINGFUL = {
 def test_arguments_that_matter_are_not_passed_over(name):
     function, *values = MEANINGFUL[name]
     inputs = [symbols("abc"[i], *value.shape) for i, value in enumerate(values)]
-    (result,) = read(trace(function, *values), inputs)
+    (result,) = read(operations(function, *values), inputs)
     point = {
         s: v
         for array, value in zip(inputs, values, strict=True)
@@ -238,18 +241,18 @@ def test_arguments_that_matter_are_not_passed_over(name):
 )
 def test_what_changes_the_meaning_is_not_passed_over(function):
     with pytest.raises(UnknownOperation):
-        read(trace(function, t(3)), [symbols("a", 3)])
+        read(operations(function, t(3)), [symbols("a", 3)])
 
 
 def test_draws_of_another_scale_are_scaled():
-    graph = trace(lambda a: a + torch.empty_like(a).normal_(2.0, 0.5), t(1))
+    graph = operations(lambda a: a + torch.empty_like(a).normal_(2.0, 0.5), t(1))
     (result,) = read(graph, [symbols("a", 1)])
     a, e1 = sp.symbols("a e1", real=True)
     assert sp.expand(result[0] - (a + 2 + e1 / 2)) == 0
 
 
 def test_draws_are_symbols_of_their_own():
-    graph = trace(lambda a: a * torch.empty_like(a).normal_() + torch.empty_like(a).normal_(), t(2))
+    graph = operations(lambda a: a * torch.empty_like(a).normal_() + torch.empty_like(a).normal_(), t(2))
     (result,) = read(graph, [symbols("a", 2)])
     a1, a2, e1, e2, e3, e4 = sp.symbols("a1 a2 e1 e2 e3 e4", real=True)
     assert list(result) == [a1 * e1 + e3, a2 * e2 + e4]
@@ -287,4 +290,4 @@ def test_lines_can_be_read():
 
 def test_unknown_operations_are_not_guessed():
     with pytest.raises(UnknownOperation, match="aten::erf"):
-        read(trace(torch.erf, t(2)), [symbols("a", 2)])
+        read(operations(torch.erf, t(2)), [symbols("a", 2)])

@@ -11,7 +11,7 @@ from pyro.infer import TraceMeanField_ELBO
 
 from compare.__main__ import main
 from compare.speed import command, contenders
-from compare.speed.contenders import CONTENDERS, ByHand, CapturedByHand, EagerELBO, NumPyro, Setting, StockSVI
+from compare.speed.contenders import CONTENDERS, ByHand, CapturedByHand, EagerELBO, NumPyro, StockSVI, Workload
 from compare.speed.floor import Products, seconds_for_parameters
 from model import MLP, Convolutional
 
@@ -19,14 +19,14 @@ FAST = (EagerELBO, contenders.EagerByHand)
 
 
 @pytest.fixture
-def setting(monkeypatch):
+def workload(monkeypatch):
     monkeypatch.setattr(command, "IMAGE", (4, 4))
-    return Setting(MLP(8), command._images(6, "no", torch.device("cpu")), 6, 3, torch.device("cpu"))
+    return Workload(MLP(8), command._images(6, "no", torch.device("cpu")), 6, 3, torch.device("cpu"))
 
 
 @pytest.fixture
 def uncompiled(monkeypatch):
-    monkeypatch.setattr("training.compiled.compiled", lambda graph, examples: graph)
+    monkeypatch.setattr("training.compiled_step.compile_graph", lambda graph, examples: graph)
     monkeypatch.setattr(torch, "compile", lambda module: module)
 
 
@@ -37,23 +37,23 @@ def weights(contender):
     return torch.cat([p.detach().flatten() for p in contender.objective.parameters()])
 
 
-def test_the_hand_written_loss_is_the_programs_own(setting):
-    model, guide = setting.programs()
-    x = setting.dataset.batch(setting.index)
+def test_the_hand_written_loss_is_the_programs_own(workload):
+    model, guide = workload.programs()
+    x = workload.dataset.batch(workload.index)
     pyro.set_rng_seed(2)
     by_hand = ByHand(model, guide)(x)
     pyro.set_rng_seed(2)
     torch.testing.assert_close(by_hand, TraceMeanField_ELBO()(model, guide)(x))
 
 
-def test_all_that_are_in_pytorch_take_the_same_step(setting, uncompiled):
+def test_all_that_are_in_pytorch_take_the_same_step(workload, uncompiled):
     chosen = [c for c in CONTENDERS if c not in (NumPyro, contenders.CapturedTrace)]
     moved = {}
     for contender in chosen:
         pyro.enable_validation(False)
-        before = torch.cat([p.detach().flatten() for part in setting.programs() for p in part.parameters()])
+        before = torch.cat([p.detach().flatten() for part in workload.programs() for p in part.parameters()])
         pyro.set_rng_seed(5)
-        made = contender(setting)
+        made = contender(workload)
         pyro.set_rng_seed(6)
         made(1)
         after = weights(made)
@@ -62,19 +62,19 @@ def test_all_that_are_in_pytorch_take_the_same_step(setting, uncompiled):
     assert all(0 < size < 0.01 for size in moved.values()), moved
 
 
-def test_the_floor_is_every_product_of_the_graph(setting):
-    model, guide = setting.programs()
+def test_the_floor_is_every_product_of_the_graph(workload):
+    model, guide = workload.programs()
     objective = TraceMeanField_ELBO()(model, guide)
-    products = Products(objective, setting.dataset.batch(setting.index))
+    products = Products(objective, workload.dataset.batch(workload.index))
     # Two layers each way: four forward, four for weights, and three for what is not the data.
     assert len(products.calls) == 11
     products(2)
     assert seconds_for_parameters(objective) > 0
 
 
-def test_the_command_writes_what_it_prints(setting, monkeypatch, tmp_path, capsys):
+def test_the_command_writes_what_it_prints(workload, monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(command, "CONTENDERS", (*FAST, CapturedByHand, contenders.CapturedMeanField))
-    monkeypatch.setattr("training.compiled.compiled", lambda graph, examples: graph)
+    monkeypatch.setattr("training.compiled_step.compile_graph", lambda graph, examples: graph)
     monkeypatch.setattr(command, "ROUND", 0.01)
     arguments = ["--batches", "[4, 6]", "--networks", "['784-400-20']", "--rounds", "3", "--out", str(tmp_path)]
     assert main(["speed", *arguments]) == 0
@@ -107,12 +107,12 @@ def test_wrong_options_leave_with_2(arguments, message, capsys):
 def test_numpyro_has_the_same_networks(network, monkeypatch):
     import jax.numpy as jnp
 
-    from compare.speed.in_numpyro import translated
+    from compare.speed.numpyro_loop import translated
 
     monkeypatch.setattr(command, "IMAGE", (8, 8))
-    setting = Setting(network, command._images(5, "no", torch.device("cpu")), 5, 3, torch.device("cpu"))
-    model, guide = setting.programs()
-    x, z = setting.dataset.train, torch.randn(5, 3)
+    workload = Workload(network, command._images(5, "no", torch.device("cpu")), 5, 3, torch.device("cpu"))
+    model, guide = workload.programs()
+    x, z = workload.dataset.train, torch.randn(5, 3)
     for module, value in ((guide.posterior.encoder, x), (model.likelihood.decoder, z)):
         parameters, function = translated(module)
         expected = module(value).detach().numpy()

@@ -9,9 +9,9 @@ import torch
 from pyro.distributions import constraints
 from scipy import stats
 
+from elbolab.networks import bounded
 from guide.posteriors import DiagonalNormal
 from model import MLP
-from model.networks import bounded
 from training.catalogue import CHOICES
 
 LATENT, SHAPE = 4, (6,)

@@ -8,16 +8,17 @@ import sys
 import pyro.distributions as dist
 import pytest
 import torch
+from pyro.infer import Trace_ELBO, TraceMeanField_ELBO
 
 import train
+from elbolab import DReG
+from elbolab.graph.capture import capture
 from guide.posteriors import DiagonalNormal
 from model.likelihoods import Bernoulli
-from objective import DReG, Trace_ELBO, TraceMeanField_ELBO
-from objective.capture import capture
 from tests.test_train import metrics, refused, run, same
 from training import Experiment, Processes, State, checkpoint
-from training.compiled import Compiled
-from training.eager import Eager
+from training.compiled_step import Compiled
+from training.eager_step import Eager
 
 
 class Choosy(Bernoulli):
@@ -180,8 +181,8 @@ def test_the_host_does_not_wait_between_two_looks(elbo):
     optimizer = torch.optim.Adam(lab.objective.parameters(), lr=1e-3)
     state = State(lab.objective, optimizer, lab.device, Processes())
     index = torch.arange(16, device=lab.device)
-    Eager(lab, state, float("inf"))(index)
-    step = Compiled(lab, state, float("inf"), index)
+    Eager(state, lab.dataset, float("inf"))(index)
+    step = Compiled(state, lab.dataset, float("inf"), index)
     with torch.profiler.profile() as profile:
         for _ in range(50):
             step(index)

@@ -5,8 +5,8 @@ import torch
 from pyro.infer import JitTrace_ELBO, Trace_ELBO, TraceMeanField_ELBO
 
 from data import Arrays, Digits
+from elbolab.programs.kl import analytic_kl
 from model.likelihoods import Bernoulli
-from objective import analytic_kl
 from training import Experiment
 from training.catalogue import CHOICES, table
 

@@ -5,13 +5,14 @@ import math
 import pyro
 import pytest
 import torch
+from pyro.infer import Trace_ELBO, TraceMeanField_ELBO
 
 from data import Digits
-from objective import CannotCapture, Trace_ELBO, TraceMeanField_ELBO
+from elbolab import CannotCapture
 from training import Experiment, Processes, State
-from training import compiled as module
-from training.compiled import Compiled
-from training.eager import Eager
+from training import compiled_step as module
+from training.compiled_step import Compiled
+from training.eager_step import Eager
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 INDEX = torch.arange(32)
@@ -35,7 +36,7 @@ def run(step, count, *, elbo=None, optimizer="Adam", double=False, clip=math.inf
     pyro.enable_validation(False)
     state = State(lab.objective, OPTIMIZERS[optimizer](list(lab.objective.parameters())), lab.device, Processes())
     pyro.set_rng_seed(1)
-    first, others, losses = Eager(lab, state, clip), None, []
+    first, others, losses = Eager(state, lab.dataset, clip), None, []
     for i in range(count):
         if i == 1:
             others = step(lab, state, clip)
@@ -47,16 +48,16 @@ def run(step, count, *, elbo=None, optimizer="Adam", double=False, clip=math.inf
 
 
 def eager(lab, state, clip):
-    return Eager(lab, state, clip)
+    return Eager(state, lab.dataset, clip)
 
 
 def compiled(lab, state, clip):
-    return Compiled(lab, state, clip, INDEX)
+    return Compiled(state, lab.dataset, clip, INDEX)
 
 
 @pytest.fixture
 def uncompiled(monkeypatch):
-    monkeypatch.setattr(module, "compiled", lambda graph, examples: graph)
+    monkeypatch.setattr(module, "compile_graph", lambda graph, examples: graph)
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
@@ -77,8 +78,8 @@ def test_an_optimiser_that_needs_python_numbers_is_named(uncompiled):
 def test_from_the_first_step_that_is_not_finite_nothing_changes(uncompiled):
     lab = Experiment(data=Digits(), latent=3, hidden=16)
     state = State(lab.objective, OPTIMIZERS["Adam"](list(lab.objective.parameters())), lab.device, Processes())
-    Eager(lab, state, math.inf)(INDEX)
-    step = Compiled(lab, state, math.inf, INDEX)
+    Eager(state, lab.dataset, math.inf)(INDEX)
+    step = Compiled(state, lab.dataset, math.inf, INDEX)
     step(INDEX)
     assert step.finite(look=True)
     good = [p.detach().clone() for p in lab.objective.parameters()]

@@ -1,1 +1,0 @@
-"""Which ELBO is this loss? Its parts, from probing a function to the verdict; it never reads the source."""

@@ -1,0 +1,1 @@
+"""From the ELBO to BCE + KL in numbers: `python -m compare losses`."""

@@ -1,0 +1,1 @@
+"""The same as algebra: `python -m compare prove`."""

@@ -1,0 +1,116 @@
+"""Gradient estimators, compiled objectives and audits for Pyro programs and for losses of variational auto-encoders.
+
+What is named here is what people import. Estimators are there at once; what needs more imports is made when asked for.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from elbolab.estimators import (
+    ARM,
+    CIWAE,
+    IWAE,
+    MIWAE,
+    NVIL,
+    PIWAE,
+    REBAR,
+    REINFORCE,
+    RELAX,
+    RLOO,
+    VIMCO,
+    Concrete,
+    DisARM,
+    DReG,
+    Enumeration,
+    Estimate,
+    Estimator,
+    GumbelRao,
+    IWAEStickingTheLanding,
+    MovingAverage,
+    MuProp,
+    Pathwise,
+    PathwiseAnalyticKL,
+    STGumbel,
+    StickingTheLanding,
+    StraightThrough,
+    WakePhi,
+    WakePhiDReG,
+)
+
+if TYPE_CHECKING:
+    from elbolab.auditing import Verdict, audit
+    from elbolab.graph.capture import capture
+    from elbolab.graph.trace import CannotCapture
+    from elbolab.importance_sampling import Evidence, evidence
+    from elbolab.programs.densities import Densities, densities
+    from elbolab.programs.kl import analytic_kl, kl_routes
+    from elbolab.studying import Result, study
+
+_WHEN_ASKED_FOR = {
+    "CannotCapture": "elbolab.graph.trace",
+    "Densities": "elbolab.programs.densities",
+    "Evidence": "elbolab.importance_sampling",
+    "Result": "elbolab.studying",
+    "Verdict": "elbolab.auditing",
+    "analytic_kl": "elbolab.programs.kl",
+    "audit": "elbolab.auditing",
+    "capture": "elbolab.graph.capture",
+    "densities": "elbolab.programs.densities",
+    "evidence": "elbolab.importance_sampling",
+    "kl_routes": "elbolab.programs.kl",
+    "study": "elbolab.studying",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _WHEN_ASKED_FOR:
+        raise AttributeError(f"module 'elbolab' has no attribute {name!r}")
+    return getattr(import_module(_WHEN_ASKED_FOR[name]), name)
+
+
+def __dir__() -> list[str]:
+    return __all__
+
+
+__all__ = [
+    "ARM",
+    "CIWAE",
+    "IWAE",
+    "MIWAE",
+    "NVIL",
+    "PIWAE",
+    "REBAR",
+    "REINFORCE",
+    "RELAX",
+    "RLOO",
+    "VIMCO",
+    "CannotCapture",
+    "Concrete",
+    "DReG",
+    "Densities",
+    "DisARM",
+    "Enumeration",
+    "Estimate",
+    "Estimator",
+    "Evidence",
+    "GumbelRao",
+    "IWAEStickingTheLanding",
+    "MovingAverage",
+    "MuProp",
+    "Pathwise",
+    "PathwiseAnalyticKL",
+    "Result",
+    "STGumbel",
+    "StickingTheLanding",
+    "StraightThrough",
+    "Verdict",
+    "WakePhi",
+    "WakePhiDReG",
+    "analytic_kl",
+    "audit",
+    "capture",
+    "densities",
+    "evidence",
+    "kl_routes",
+    "study",
+]

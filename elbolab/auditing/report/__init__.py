@@ -1,0 +1,1 @@
+"""What is said of a loss: the verdict, and the difference to the ELBO as algebra."""

@@ -1,0 +1,45 @@
+"""Pathwise gradients of the ELBO: z = g(e; phi), and the gradient flows through z.
+
+All are unbiased for the ELBO, with one decoder evaluation per particle.
+"""
+
+import torch
+from torch import Tensor
+
+from elbolab.estimators.base import Estimate, Reparameterised
+from elbolab.programs.draw import Draw
+
+
+class Pathwise(Reparameterised):
+    """The total derivative of log p(x, z) - log q(z|x) at drawn z (Kingma and Welling, 2014, SGVB-A)."""
+
+    def estimate(self, draw: Draw) -> Estimate:
+        elbo = draw.log_weight().mean(0)
+        return Estimate(elbo, elbo)
+
+
+class PathwiseAnalyticKL(Reparameterised):
+    """log p(x|z) at drawn z - KL(q || p) in closed form where there is one (Kingma and Welling, 2014, SGVB-B)."""
+
+    closed_form_kl = True
+
+    def estimate(self, draw: Draw) -> Estimate:
+        elbo = (draw.log_likelihood() - draw.kl()).mean(0)
+        return Estimate(elbo, elbo)
+
+
+class StickingTheLanding(Reparameterised):
+    """The path derivative alone: d/dz [log p(x, z) - log q(z|x)] dz/dphi (Roeder et al., 2017, Sticking the Landing).
+
+    The total derivative, less the score d log q(z|x) / dphi at z held still, whose expectation is 0. At the exact
+    posterior nothing is left: the gradient is 0 for every draw. Far from it the score may cancel noise instead.
+    """
+
+    def estimate(self, draw: Draw) -> Estimate:
+        log_weight = draw.log_weight()
+        return Estimate(log_weight.mean(0), (log_weight + draw.log_q(detached(draw.values))).mean(0))
+
+
+def detached(values: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The same latents as constants: what is left of a gradient at them is the score."""
+    return {name: torch.Tensor.detach(value) for name, value in values.items()}

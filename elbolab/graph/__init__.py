@@ -1,0 +1,1 @@
+"""Any objective as one pure graph: traced, captured, repeated over draws, compiled."""

@@ -1,0 +1,33 @@
+"""What is used of PyTorch's private parts, in one place. Tried with torch 2.11 and 2.13, CPU builds.
+
+A release of PyTorch that moves one of these breaks this file and no other.
+"""
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from typing import Any
+from unittest import mock
+
+import torch
+from torch import Tensor
+from torch.fx import GraphModule
+from torch.fx.experimental.proxy_tensor import make_fx
+from torch.utils import _pytree as pytree
+from torch.utils._python_dispatch import TorchDispatchMode
+
+__all__ = ["TorchDispatchMode", "as_if_compiling", "inductor", "linear", "make_fx", "pytree"]
+
+
+def inductor(graph: GraphModule, examples: Sequence[Tensor], options: dict[str, Any]) -> Callable[..., Any]:
+    """Machine code of a graph, by Inductor."""
+    return torch._inductor.compile(graph, list(examples), options=options)
+
+
+def linear(a: Tensor, b: Tensor) -> Tensor:
+    """The product a b by oneDNN, which takes b as it lies."""
+    return torch.ops.mkldnn._linear_pointwise(a, b.t(), None, "none", [], "")
+
+
+def as_if_compiling() -> AbstractContextManager[Any]:
+    """torch.optim asks whether it is being compiled before it would read numbers back or look at devices."""
+    return mock.patch("torch.compiler.is_compiling", return_value=True)

@@ -1,0 +1,1 @@
+"""What is read from a model and a guide: a draw, its log-densities, and how a KL is computed."""

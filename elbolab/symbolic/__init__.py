@@ -1,0 +1,1 @@
+"""Traced programs as algebra: read over SymPy, and brought to their simplest form."""
