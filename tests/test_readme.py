@@ -13,6 +13,7 @@ import evaluate
 import train
 from compare.__main__ import main as compare
 from compare.speed import command as speed
+from elbolab.__main__ import main as elbolab
 from tests.elbolab.auditing.audit_zoo import ZOO
 from training.catalogue import CHOICES
 
@@ -146,9 +147,9 @@ def test_the_quoted_chain_is_what_is_printed(capsys):
 
 
 def test_the_quoted_audits_are_what_is_printed(capsys):
-    block = re.search(r"```\n(\$ python -m compare audit.*?)```", README, re.DOTALL)[1]
-    for command, quoted in re.findall(r"^\$ python -m (compare audit .*)\n((?:[^$].*\n)+)", block, re.MULTILINE):
-        compare(shlex.split(command)[1:])
+    block = re.search(r"```\n(\$ elbolab audit.*?)```", README, re.DOTALL)[1]
+    for command, quoted in re.findall(r"^\$ elbolab (audit .*)\n((?:[^$].*\n)+)", block, re.MULTILINE):
+        elbolab(shlex.split(command))
         assert capsys.readouterr().out == quoted
 
 
