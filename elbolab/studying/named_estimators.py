@@ -1,10 +1,10 @@
 """Estimators by their names: Pyro's, and every class in `objective` that can be built."""
 
+import ast
 import inspect
 from collections.abc import Sequence
 
 import torch
-import yaml
 from pyro.infer import ELBO, Trace_ELBO, TraceGraph_ELBO, TraceMeanField_ELBO
 
 from elbolab import estimators
@@ -51,7 +51,10 @@ def _option(name: str, option: str) -> tuple[str, object]:
     key, separator, value = option.partition("=")
     if not separator:
         raise ValueError(f"estimators = {name}:{option}: an option is written name=value")
-    return key, yaml.safe_load(value)
+    try:
+        return key, ast.literal_eval(value)
+    except (ValueError, SyntaxError):  # a word, such as antithetic
+        return key, value
 
 
 def _built(cls: type[ELBO], particles: int, settings: dict) -> ELBO:

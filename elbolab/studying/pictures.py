@@ -3,12 +3,16 @@
 import math
 from collections.abc import Mapping, Sequence
 
-import matplotlib as mpl
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.axis import Axis
-from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, NullFormatter, NullLocator, StrMethodFormatter
+
+try:
+    import matplotlib as mpl
+    from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import LogLocator, NullFormatter, NullLocator, StrMethodFormatter
+except ImportError as error:
+    raise ImportError("pictures of a study take matplotlib: pip install 'elbolab[plots]'") from error
 
 from elbolab.studying.snr_slopes import family
 from elbolab.studying.study import Result
