@@ -4,7 +4,7 @@ VENV := .venv
 READY := $(VENV)/.ready
 RUN := $(VENV)/bin/python
 
-.PHONY: train test matrix clean
+.PHONY: train test check docs matrix clean
 
 train: $(READY)
 	$(RUN) train.py --epochs 500 --out runs/digits --overwrite
@@ -14,6 +14,17 @@ test: $(READY)
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	OMP_NUM_THREADS=1 $(RUN) -m pytest -n auto
+
+# What takes longer: types, documentation built strictly, all tests with coverage.
+check: $(READY)
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
+	$(VENV)/bin/mkdocs build --strict --quiet --site-dir $(VENV)/site
+	OMP_NUM_THREADS=1 $(RUN) -m pytest -n auto -m "not matrix" --cov --cov-report=term:skip-covered
+
+docs: $(READY)
+	$(VENV)/bin/mkdocs build --strict --site-dir site
 
 # Every legal combination of prior, likelihood and guide trains; every illegal one is refused.
 matrix: $(READY)
