@@ -129,9 +129,8 @@ def test_the_make_targets_exist_and_do_what_is_said():
     assert "train.py --epochs 500 --out runs/digits" in MAKEFILE
 
 
-PYTHON = [
-    (name, code) for name, page in PAGES.items() for code in _joined(re.findall(r"```python\n(.*?)```", page, re.S))
-]
+BLOCKS = {name: re.findall(r"```python\n(.*?)```", page, re.DOTALL) for name, page in PAGES.items()}
+PYTHON = [(name, "\n".join(blocks)) for name, blocks in BLOCKS.items() if blocks]  # a page's blocks are one program
 
 
 @pytest.mark.parametrize(("name", "code"), PYTHON, ids=[name for name, _ in PYTHON])
