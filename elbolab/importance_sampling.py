@@ -14,6 +14,7 @@ from elbolab.graph.inductor import compile_graph
 from elbolab.graph.replicate import Allocations
 from elbolab.graph.trace import CannotCapture, trace
 from elbolab.programs.densities import densities
+from elbolab.programs.reading import Reading, read
 
 _MANY = 10**6  # draws of a datum, from which on compiling repays itself
 
@@ -36,12 +37,12 @@ class Evidence(NamedTuple):
         return -(self.rate + self.distortion)
 
 
-def _bytes_per_pair(model: Callable, guide: Callable, x: Tensor) -> int:
+def _bytes_per_pair(model: Callable, guide: Callable, x: Tensor, reading: Reading) -> int:
     """What one more particle of one datum costs, an upper bound: nothing is taken to be freed on the way."""
     spent = []
     for particles in (1, 2):
         with Allocations() as allocations:
-            densities(model, guide, x[:1], particles)
+            densities(model, guide, x[:1], particles, reading=reading)
         spent.append(allocations.bytes)
     return max(1, spent[1] - spent[0])
 
@@ -62,10 +63,11 @@ def evidence(
     Runs in blocks of data and particles that stay under about `memory` bytes, on the device of x. A block is compiled
     as one graph where there are many (`compile` left out) and the programs can be captured.
     """
-    pairs = max(1, memory // _bytes_per_pair(model, guide, x))
+    reading = read(model, guide, (x[:1],))
+    pairs = max(1, memory // _bytes_per_pair(model, guide, x, reading))
     particles = max(divisor for divisor in range(1, samples + 1) if samples % divisor == 0 and divisor <= pairs)
     rows = min(len(x), max(1, pairs // particles))
-    block = partial(_block, model, guide, particles=particles)
+    block = partial(_block, model, guide, particles=particles, reading=reading)
     if compile or (compile is None and len(x) * samples >= _MANY):
         block = _compiled(block, x[:rows])
     results = []
@@ -85,9 +87,9 @@ def evidence(
     return _evidence(torch.cat(results, 1), samples)
 
 
-def _block(model: Callable, guide: Callable, x: Tensor, *, particles: int) -> Tensor:
+def _block(model: Callable, guide: Callable, x: Tensor, *, particles: int, reading: Reading) -> Tensor:
     """Of every datum: log sum_k w_k, log sum_k w_k^2, the sums of rate and distortion; shape (4, data), float64."""
-    part = densities(model, guide, x, particles)
+    part = densities(model, guide, x, particles, reading=reading)
     log_weight = part.log_weight.double()
     rate, distortion = (part.posterior - part.prior).double().sum(0), -part.likelihood.double().sum(0)
     return torch.stack([log_weight.logsumexp(0), (2 * log_weight).logsumexp(0), rate, distortion])

@@ -15,7 +15,8 @@ from tqdm import tqdm
 
 from compare.gradients.training_points import TrainingPoint, of_run, trained_here, wanted_steps
 from elbolab import oracles
-from elbolab.estimators.base import CODES, Known
+from elbolab.estimators.base import Known
+from elbolab.estimators.conditions import CODES
 from elbolab.estimators.score import RLOO
 from elbolab.programs.draw import Draw
 from elbolab.studying import named_estimators, pictures, snr_slopes
@@ -164,7 +165,7 @@ def _subject(label: str, elbo: ELBO, problem: Problem) -> ReplicatedObjective:
 def _fitting(problem: Problem) -> str:
     with torch.no_grad():
         posteriors = Draw(problem.model, problem.guide, (problem.x,)).posteriors.values()
-    return named_estimators.DISCRETE if all(map(CODES.met, posteriors)) else named_estimators.CONTINUOUS
+    return named_estimators.DISCRETE if all(map(CODES.serves, posteriors)) else named_estimators.CONTINUOUS
 
 
 def _told(rows: Rows, problem: Problem) -> list[str]:

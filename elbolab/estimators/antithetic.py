@@ -9,15 +9,16 @@ from abc import abstractmethod
 import torch
 from torch import Tensor
 
-from elbolab.estimators.base import BITS, Estimate
+from elbolab.estimators.base import Estimate
 from elbolab.estimators.codes import Coded, Codes, uniform
+from elbolab.estimators.conditions import BITS, INDEPENDENT, Condition
 from elbolab.programs.draw import Draw
 
 
 class _Mirrored(Coded):
     """1/K sum_k [f(b) - f(b')] c(u, l), c of a mean that depends on the estimator."""
 
-    needs = BITS
+    conditions: tuple[Condition, ...] = (BITS, INDEPENDENT)
 
     @abstractmethod
     def factor(self, u: Tensor, logits: Tensor, b: Tensor, mirrored: Tensor) -> Tensor:

@@ -1,10 +1,26 @@
-"""The contract of an objective: what a gradient estimator is given, and what it answers."""
+"""The contract of an objective: what a gradient estimator is given, and what it answers.
+
+How to write an estimator. Subclass `Estimator` (`MultiSample` for a bound of K particles, `Reparameterised` for a
+pathwise gradient, `Coded` for one that knows bits or one-hot codes by their logits) and say three things:
+
+- `conditions`, what has to be so in the programs for the gradient to be what the docstring claims: a tuple of
+  conditions from `elbolab.estimators.conditions`, or your own `Condition(words, offence)`, where `offence(reading)`
+  answers from a `Reading` what is amiss (a site's name and why), or None. They are checked before the first step and
+  whenever the programs change, are what an error offers in its place, and are the table of who serves what; an
+  estimator has no checks of its own. A class that adds to those of its base says
+  `conditions = (*Base.conditions, MINE)`.
+- `unbiased`, `bound` and `targets`: what the gradient is of, by name and as a function of what is known.
+- `estimate(draw)`: the bound and the surrogate, each of shape (batch,), from `draw.log_p`, `log_q`, `log_weight` and
+  `log_density`, of shape (particles, batch), at the drawn latents or at others (`draw.log_p(values, particles)`).
+  `log_q` is the guide's density of its draws, scales such as beta in it, and `log_density` the same without them, whose
+  gradient is the score; all else that the guide puts in is in `log_p`. Do not touch traces: whether particles are
+  vectorised, where plates are and what is a point mass is `Draw`'s business. `sampler()` changes how latents are drawn.
+"""
 
 import math
 from abc import abstractmethod
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import Any, Literal, NamedTuple, Protocol
+from collections.abc import Callable
+from typing import Any, NamedTuple, Protocol
 
 import pyro
 import torch
@@ -12,35 +28,13 @@ from pyro import poutine
 from pyro.infer import ELBO
 from pyro.infer.elbo import ELBOModule
 from torch import Tensor, nn
-from torch.distributions import Distribution, Independent
+from torch.distributions import Distribution
+from torch.nn.modules.lazy import LazyModuleMixin
 
-from elbolab.estimators.joint_sampling import SAMPLERS
-from elbolab.programs.draw import Draw, latents
-
-Sampling = Literal["independent", "antithetic", "sobol"]
-
-
-class Needs(NamedTuple):
-    """What an estimator asks of q at every latent, in words and as a test."""
-
-    words: str
-    met: Callable[[Distribution], bool]
-
-
-def base(q: Distribution) -> Distribution:
-    """A distribution without the axes that were declared part of one event."""
-    while isinstance(q, Independent):
-        q = q.base_dist
-    return q
-
-
-ANYTHING = Needs("any latent", lambda q: True)
-REPARAMETERISED = Needs("latents whose draws carry gradients (rsample)", lambda q: q.has_rsample)
-BITS = Needs("Bernoulli latents", lambda q: isinstance(base(q), torch.distributions.Bernoulli))
-CODES = Needs(
-    "Bernoulli or one-hot latents",
-    lambda q: isinstance(base(q), torch.distributions.Bernoulli | torch.distributions.OneHotCategorical),
-)
+from elbolab.estimators.conditions import EVERYWHERE, Condition, EveryLatent
+from elbolab.programs.draw import Draw
+from elbolab.programs.reading import ProgramsChanged, Reading, Readings, read, undisturbed
+from elbolab.programs.sites import named
 
 
 class Estimate(NamedTuple):
@@ -66,25 +60,17 @@ class Known(Protocol):
         """E_p(z|x)[log q(z|x)], a function of the guide's parameters alone."""
 
 
-@contextmanager
-def without_a_trace() -> Iterator[None]:
-    """Programs can be run here to be looked at: no generator moves, no gradient, no handler outside sees it."""
-    devices = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else []
-    with torch.random.fork_rng(devices=devices), torch.no_grad(), poutine.block():
-        yield
-
-
 class Estimator(ELBO, nn.Module):
     """A bound on log p(x) and an estimator of its gradient, for any Pyro model and guide.
 
     A subclass answers `estimate(draw)` with an `Estimate`, in nats per datum. `unbiased` says whether
-    that gradient is, in expectation, the gradient of the bound's; `needs` what it asks of the guide. What it learns
-    itself (a baseline) are its own parameters: it is a module, and so part of `elbo(model, guide)`.
+    that gradient is, in expectation, the gradient of the bound's; `conditions` what it asks of the two programs. What
+    it learns itself (a baseline) are its own parameters: it is a module, and so part of `elbo(model, guide)`.
 
-    The loss is the negative sum over the data, as everywhere in Pyro. Particles are always vectorised.
+    The loss is the negative sum over the data, as everywhere in Pyro.
     """
 
-    needs: Needs = ANYTHING
+    conditions: tuple[Condition, ...] = ()
     unbiased: bool = True
     closed_form_kl: bool = False  # takes KL(q || p) in closed form where there is one
     least_particles: int = 1
@@ -101,7 +87,8 @@ class Estimator(ELBO, nn.Module):
         Args:
             num_particles: draws of z per datum.
             max_plate_nesting: at least how deep the programs' plates are nested; found out if left out.
-            vectorize_particles: has to be true: a datum's particles are weighed against each other.
+            vectorize_particles: whether the particles are one plate, which model and guide have to broadcast over, or
+                the programs run once for each of them.
             options: what else Pyro's ELBO takes.
         """
         nn.Module.__init__(self)
@@ -110,17 +97,15 @@ class Estimator(ELBO, nn.Module):
             raise ValueError(
                 f"{name} needs at least {self.least_particles} particles, not num_particles = {num_particles}"
             )
-        if not vectorize_particles:
-            raise ValueError(f"{name} runs its particles as one plate: vectorize_particles = False is for Pyro's ELBOs")
         ELBO.__init__(
             self,
             num_particles=num_particles,
             max_plate_nesting=max_plate_nesting,
-            vectorize_particles=True,
+            vectorize_particles=vectorize_particles,
             **options,
         )
         self._least_nesting = 0 if max_plate_nesting == math.inf else int(max_plate_nesting)
-        self._nesting: int | None = None  # known once the programs have been looked at
+        self._readings = Readings()
 
     @abstractmethod
     def estimate(self, draw: Draw) -> Estimate:
@@ -143,33 +128,57 @@ class Estimator(ELBO, nn.Module):
     def __call__(self, model: nn.Module, guide: nn.Module) -> ELBOModule:
         return ELBOModule(model, guide, self)
 
-    def check(self, model: Callable, guide: Callable, *args: Any, **kwargs: Any) -> None:
-        """Looks at both programs once, without a trace in the generators: how deep their plates are, and what q is.
+    def check(self, model: Callable, guide: Callable, *args: Any, **kwargs: Any) -> Reading:
+        """Reads both programs, without a trace in the generators, and says whether they are served.
+
+        It is made before the first step, and again whenever the programs or the structure of what they are called with
+        have changed.
 
         Raises:
-            ValueError: this estimator cannot serve a latent: its name, what it would have to be, and who serves it.
+            ValueError: what is not served, what would have to be so, and who serves it.
         """
-        with without_a_trace():
-            traces = Draw(model, guide, args, kwargs, nesting=0).traces
-        sites = [site for trace in traces for site in trace.nodes.values() if site["type"] == "sample"]
-        depths = [-frame.dim for site in sites for frame in site["cond_indep_stack"] if frame.vectorized]
-        self._nesting = max([self._least_nesting, *depths])
-        for site in latents(traces[1]):
-            if not self.needs.met(site["fn"]):
-                able = ", ".join(sorted(cls.__name__ for cls in concrete(Estimator) if cls.needs.met(site["fn"])))
-                raise ValueError(
-                    f"{type(self).__name__} serves {self.needs.words}, and the guide's {site['name']} is"
-                    f" {type(base(site['fn'])).__name__}. Estimators for it: {able}"
-                )
+        reading = read(model, guide, args, kwargs)
+        for condition in (*EVERYWHERE, *self.conditions):
+            if (offence := condition.offence(reading)) is not None:
+                able = named(cls.__name__ for cls in concrete(Estimator) if cls.serves(reading))
+                others = f". Estimators for it: {able}" if able else ""
+                raise ValueError(f"{type(self).__name__} serves {condition.words}, and {offence}{others}")
+        if any(isinstance(m, LazyModuleMixin) and m.has_uninitialized_params() for m in self.modules()):
+            with undisturbed(model, guide):
+                self.prepare(Draw(model, guide, args, kwargs, reading=reading))
+        return reading
+
+    def prepare(self, draw: Draw) -> None:
+        """Tells what is learnt by the estimator itself the sizes of what it will see, from one draw."""
+        raise NotImplementedError(f"{type(self).__name__} has parameters of unknown size")
+
+    @classmethod
+    def serves(cls, reading: Reading) -> bool:
+        """Whether two programs meet all its conditions."""
+        return all(condition.offence(reading) is None for condition in (*EVERYWHERE, *cls.conditions))
+
+    @classmethod
+    def serves_latent(cls, q: Distribution) -> bool:
+        """Whether it serves a latent that is drawn from such a q, the rest of the programs apart."""
+        return all(c.serves(q) for c in cls.conditions if isinstance(c, EveryLatent))
 
     def _get_trace(self, model: Callable, guide: Callable, args: tuple, kwargs: dict[str, Any]) -> tuple:
         return self.draw(model, guide, args, kwargs).traces  # what Pyro's base class asks for
 
     def draw(self, model: Callable, guide: Callable, args: tuple, kwargs: dict[str, Any]) -> Draw:
-        """Runs the guide for all particles at once."""
-        if self._nesting is None:
-            self.check(model, guide, *args, **kwargs)
-        return Draw(model, guide, args, kwargs, particles=self.particles, nesting=self._nesting, sampler=self.sampler())
+        """Runs the guide for all particles."""
+        reading = self._readings.of(model, guide, args, kwargs, self.check)
+        return Draw(
+            model,
+            guide,
+            args,
+            kwargs,
+            particles=self.particles,
+            reading=reading,
+            nesting=self._least_nesting,
+            sampler=self.sampler(),
+            vectorized=self.vectorize_particles,
+        )
 
     def sampler(self) -> poutine.messenger.Messenger | None:
         """How latents are drawn; None: by Pyro."""
@@ -179,8 +188,18 @@ class Estimator(ELBO, nn.Module):
         """The negative bound, summed over the data, with the estimator as its gradient."""
         if poutine.runtime.am_i_wrapped() and next(self.parameters(), None) is not None:
             pyro.module(f"{type(self).__name__}", self)  # SVI trains what it sees as parameters
-        draw = self.draw(model, guide, args, kwargs)
-        bound, surrogate = self.estimate(draw)
+        for last in (False, True):
+            try:
+                draw = self.draw(model, guide, args, kwargs)
+                bound, surrogate = self.estimate(draw)
+                break
+            except ProgramsChanged:  # read anew, and once more
+                self._readings.clear()
+                if last:
+                    raise ValueError(
+                        f"{type(self).__name__} serves programs that have the same sites in every run, and these change"
+                        " with what is drawn. Pyro's Trace_ELBO without vectorised particles is for them"
+                    ) from None
         return -draw.scale * (bound.detach() + (surrogate - surrogate.detach())).sum()
 
     @torch.no_grad()
@@ -194,47 +213,6 @@ class Estimator(ELBO, nn.Module):
         if loss.requires_grad:
             loss.backward(retain_graph=self.retain_graph)
         return loss.item()
-
-
-class MultiSample(Estimator):
-    """What the estimators of L_K = E[log 1/K sum_k w_k] share: K, the bound and its name."""
-
-    def __init__(self, num_particles: int = 5, **options: Any) -> None:
-        """
-        Args:
-            num_particles: K draws of z per datum.
-            options: what else Estimator takes.
-        """
-        super().__init__(num_particles, **options)
-
-    @property
-    def bound(self) -> str:
-        return f"IWAE-{self.num_particles}" if self.num_particles > 1 else "ELBO"
-
-    def targets(self, known: Known) -> tuple[Tensor, Tensor]:
-        return known.iwae(self.num_particles), known.iwae(self.num_particles)
-
-
-class Reparameterised(Estimator):
-    """What the pathwise estimators share: draws that carry gradients, and how they are drawn."""
-
-    needs = REPARAMETERISED
-
-    def __init__(self, num_particles: int = 1, *, sampling: Sampling = "independent", **options: Any) -> None:
-        """
-        Args:
-            num_particles: draws of z per datum.
-            sampling: independent; antithetic: pairs mirrored at q's centre (for a multi-sample bound this is another
-                bound); sobol: a randomised quasi-Monte Carlo net over the particles.
-            options: what else Estimator takes.
-        """
-        super().__init__(num_particles, **options)
-        if sampling not in SAMPLERS:
-            raise ValueError(f"sampling = {sampling}: {', '.join(SAMPLERS)}")
-        self.sampling = sampling
-
-    def sampler(self) -> poutine.messenger.Messenger | None:
-        return SAMPLERS[self.sampling](self.particles)
 
 
 def concrete(cls: type[Estimator]) -> set[type[Estimator]]:

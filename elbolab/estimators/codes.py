@@ -13,13 +13,14 @@ import pyro
 import pyro.distributions as dist
 import torch
 import torch.nn.functional as F
-from pyro import poutine
 from pyro.poutine.messenger import Messenger
 from torch import Tensor
 from torch.distributions import Distribution
 
-from elbolab.estimators.base import CODES, Estimator, base, concrete, without_a_trace
-from elbolab.programs.draw import Draw, latents
+from elbolab.estimators.base import Estimator
+from elbolab.estimators.conditions import CODES, INDEPENDENT, Condition
+from elbolab.programs.draw import Draw
+from elbolab.programs.sites import base
 
 
 class Bits:
@@ -100,7 +101,7 @@ class Codes:
 
     @classmethod
     def of(cls, draw: Draw) -> "Codes":
-        return cls(draw, {name: base(q).logits for name, q in draw.posteriors.items()}, draw.values)
+        return cls(draw, draw.arguments_of(lambda q: base(q).logits), draw.values)
 
     def free(self) -> "Codes":
         """The same codes with logits that are variables of their own."""
@@ -149,11 +150,15 @@ class _Linear(Messenger):
 
 
 class _SoftOneHot(dist.OneHotCategorical):
+    stands_for = dist.OneHotCategorical
+
     def log_prob(self, value: Tensor) -> Tensor:
         return (value * self.logits).sum(-1)
 
 
 def _linear(p: Distribution) -> Distribution:
+    if isinstance(p, dist.MaskedDistribution):
+        return _linear(p.base_dist).mask(p._mask)
     if isinstance(p, torch.distributions.Independent):
         return _linear(p.base_dist).to_event(p.reinterpreted_batch_ndims)
     return _SoftOneHot(logits=p.logits) if isinstance(p, torch.distributions.OneHotCategorical) else p
@@ -172,41 +177,4 @@ def slope(draw: Draw, values: Mapping[str, Tensor], particles: int | None = None
 class Coded(Estimator):
     """What estimators share that know q by its logits: bits or one-hot codes that are independent given x."""
 
-    needs = CODES
-
-    def check(self, model: Callable, guide: Callable, *args: Any, **kwargs: Any) -> None:
-        """Looks at both programs, and whether a latent of the guide depends on the value of another.
-
-        Raises:
-            ValueError: it does: its name, and who serves such guides.
-        """
-        super().check(model, guide, *args, **kwargs)
-        with without_a_trace():
-            site = _dependent(guide, args, kwargs)
-        if site is not None:
-            others = (cls for cls in concrete(Estimator) if not issubclass(cls, Coded) and cls.needs.met(site["fn"]))
-            raise ValueError(
-                f"{type(self).__name__} serves latents that are independent given x, and the guide's {site['name']}"
-                f" depends on the value of another. Estimators for it: {', '.join(sorted(c.__name__ for c in others))}"
-            )
-
-
-def _dependent(guide: Callable, args: tuple, kwargs: Mapping[str, Any], trials: int = 4) -> Mapping[str, Any] | None:
-    """The first latent whose logits are moved by the values of others; looked at for some random ones."""
-    trace = poutine.trace(guide).get_trace(*args, **kwargs)
-    first: dict[str, Tensor] = {}
-    for trial in range(trials):
-        torch.manual_seed(trial)
-        # Fair coins: at the guide's own draws a dependence might not show.
-        values = {site["name"]: _fair(base(site["fn"])) for site in latents(trace)}
-        torch.manual_seed(0)  # what else the guide draws, such as dropout's mask, stays the same
-        found = poutine.trace(poutine.condition(guide, values)).get_trace(*args, **kwargs)
-        for name in values:
-            logits = base(found.nodes[name]["fn"]).logits
-            if not torch.allclose(first.setdefault(name, logits), logits):
-                return found.nodes[name]
-    return None
-
-
-def _fair(q: Distribution) -> Tensor:
-    return type(q)(logits=torch.zeros_like(q.logits)).sample()
+    conditions: tuple[Condition, ...] = (CODES, INDEPENDENT)

@@ -4,13 +4,13 @@
 gradient is that of log p(x, z) at the drawn codes.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from elbolab.estimators.base import Estimate, without_a_trace
+from elbolab.estimators.base import Estimate
 from elbolab.estimators.codes import Coded, Codes, slope
 from elbolab.estimators.relaxed import positive
 from elbolab.programs.draw import Draw
@@ -92,13 +92,10 @@ class RELAX(Coded):
         self.eta = nn.Parameter(torch.tensor(float(eta)))
         self.network = nn.Sequential(nn.LazyLinear(hidden), nn.Tanh(), nn.Linear(hidden, 1))
 
-    def check(self, model: Callable, guide: Callable, *args: Any, **kwargs: Any) -> None:
-        super().check(model, guide, *args, **kwargs)
-        if self.network[0].has_uninitialized_params():
-            with without_a_trace():
-                codes = Codes.of(Draw(model, guide, args, kwargs, nesting=self._nesting))
-                self.to(codes.draw.data().device)
-                self.free_term(codes, codes.values)
+    def prepare(self, draw: Draw) -> None:
+        codes = Codes.of(draw)
+        self.to(draw.data().device)
+        self.free_term(codes, codes.values)
 
     def free_term(self, codes: Codes, noisy: Mapping[str, Tensor]) -> Tensor:
         """r, of shape (particles, batch)."""

@@ -7,8 +7,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from elbolab.estimators.base import CODES, Estimate, Estimator
+from elbolab.estimators.base import Estimate, Estimator
 from elbolab.estimators.codes import Bits, kind
+from elbolab.estimators.conditions import CODES, Condition
 from elbolab.programs.draw import Draw
 
 
@@ -19,7 +20,7 @@ class Enumeration(Estimator):
     of a code with n categories, and the product over several. Pyro's `TraceEnum_ELBO` enumerates by sites.
     """
 
-    needs = CODES
+    conditions: tuple[Condition, ...] = (CODES,)
 
     def __init__(self, num_particles: int = 1, *, limit: int = 2**12, **options: Any) -> None:
         """

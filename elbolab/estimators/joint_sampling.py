@@ -18,6 +18,8 @@ from torch.distributions import (
     Normal,
 )
 
+from elbolab.programs.sites import role
+
 _BITS = 30
 
 
@@ -38,7 +40,7 @@ class _Jointly(Independently):
             raise ValueError(f"{type(self).__name__.lower()} sampling draws particles together: two at least")
 
     def _pyro_sample(self, msg: dict[str, Any]) -> None:
-        if msg["type"] == "sample" and not msg["done"] and not msg["is_observed"] and msg["fn"].has_rsample:
+        if msg["type"] == "sample" and not msg["done"] and role(msg) == "latent" and msg["fn"].has_rsample:
             q = msg["fn"]
             if q.batch_shape[:1] != (self.particles,):
                 raise ValueError(f"{msg['name']} is not drawn once per particle: its batch shape is {q.batch_shape}")

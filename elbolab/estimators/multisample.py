@@ -9,7 +9,9 @@ from typing import Any
 from torch import Tensor
 from torch.autograd import Function
 
-from elbolab.estimators.base import REPARAMETERISED, Estimate, Known, MultiSample, Reparameterised
+from elbolab.estimators.base import Estimate, Known
+from elbolab.estimators.conditions import REPARAMETERISED, WHOLE_DATA, Condition
+from elbolab.estimators.kinds import MultiSample, Reparameterised
 from elbolab.estimators.pathwise import detached
 from elbolab.estimators.score import log_mean
 from elbolab.programs.draw import Draw
@@ -17,6 +19,8 @@ from elbolab.programs.draw import Draw
 
 class _Pathwise(MultiSample, Reparameterised):
     """The pathwise ones, whose particles may be drawn together: then they bound something else."""
+
+    conditions: tuple[Condition, ...] = (WHOLE_DATA, REPARAMETERISED)
 
     @property
     def bound(self) -> str:
@@ -159,7 +163,7 @@ class DReG(MultiSample):
     StickingTheLanding.
     """
 
-    needs = REPARAMETERISED
+    conditions: tuple[Condition, ...] = (WHOLE_DATA, REPARAMETERISED)
 
     def estimate(self, draw: Draw) -> Estimate:
         drawn = Reweighed(draw)

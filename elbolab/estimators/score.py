@@ -12,8 +12,10 @@ from pyro import poutine
 from pyro.poutine.messenger import Messenger
 from torch import Tensor, nn
 
-from elbolab.estimators.base import Estimate, Estimator, MultiSample, without_a_trace
+from elbolab.estimators.base import Estimate, Estimator
+from elbolab.estimators.kinds import MultiSample
 from elbolab.programs.draw import Draw
+from elbolab.programs.sites import role
 
 
 class _Score(Estimator):
@@ -42,7 +44,7 @@ class DetachedDraws(Messenger):
     """Draws latents as constants: what is left of a gradient at them is the score, also where q could carry more."""
 
     def _pyro_post_sample(self, msg: dict[str, Any]) -> None:
-        if msg["type"] == "sample" and not msg["is_observed"] and not poutine.util.site_is_subsample(msg):
+        if msg["type"] == "sample" and not poutine.util.site_is_subsample(msg) and role(msg) == "latent":
             msg["value"] = msg["value"].detach()
 
 
@@ -121,13 +123,10 @@ class NVIL(MovingAverage):
         self.register_buffer("variance", torch.zeros(()))
         self._deviation = torch.ones(())
 
-    def check(self, model: Any, guide: Any, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401
-        super().check(model, guide, *args, **kwargs)
-        if self.network[0].has_uninitialized_params():
-            with without_a_trace():
-                x = Draw(model, guide, args, kwargs, nesting=self._nesting).data()
-            self.to(x.device)
-            self.network(x.to(self.network[-1].weight.dtype))
+    def prepare(self, draw: Draw) -> None:
+        x = draw.data()
+        self.to(x.device)
+        self.network(x.to(self.network[-1].weight.dtype))
 
     def baseline(self, signal: Tensor, draw: Draw) -> tuple[Tensor, Tensor]:
         x = draw.data().detach().to(self.network[-1].weight.dtype)

@@ -7,7 +7,9 @@ the more particles. Pyro's ReweightedWakeSleep has one weight for a whole batch.
 from pyro.poutine.messenger import Messenger
 from torch import Tensor
 
-from elbolab.estimators.base import REPARAMETERISED, Estimate, Known, MultiSample
+from elbolab.estimators.base import Estimate, Known
+from elbolab.estimators.conditions import DRAWN, REPARAMETERISED, WHOLE_DATA, Condition
+from elbolab.estimators.kinds import MultiSample
 from elbolab.estimators.multisample import Reweighed
 from elbolab.estimators.pathwise import detached
 from elbolab.estimators.score import DetachedDraws, log_mean
@@ -17,6 +19,7 @@ from elbolab.programs.draw import Draw
 class _Wake(MultiSample):
     """What both share. With one particle its weight is 1 whatever was drawn, and nothing is learnt from it."""
 
+    conditions: tuple[Condition, ...] = (WHOLE_DATA, DRAWN)
     unbiased = False
     least_particles = 2
 
@@ -51,7 +54,7 @@ class WakePhiDReG(_Wake):
     Doubly Reparameterized Gradient Estimators for Monte Carlo Objectives*).
     """
 
-    needs = REPARAMETERISED
+    conditions: tuple[Condition, ...] = (*_Wake.conditions, REPARAMETERISED)
 
     def estimate(self, draw: Draw) -> Estimate:
         drawn = Reweighed(draw)

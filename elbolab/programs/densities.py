@@ -6,6 +6,7 @@ from typing import NamedTuple
 from torch import Tensor
 
 from elbolab.programs.draw import Draw
+from elbolab.programs.reading import Reading
 
 
 class Densities(NamedTuple):
@@ -21,10 +22,13 @@ class Densities(NamedTuple):
         return self.likelihood + self.prior - self.posterior
 
 
-def densities(model: Callable, guide: Callable, x: Tensor, particles: int = 1) -> Densities:
+def densities(
+    model: Callable, guide: Callable, x: Tensor, particles: int = 1, *, reading: Reading | None = None
+) -> Densities:
     """Draws z from the guide, `particles` times for every datum of x, and evaluates both programs there.
 
-    The programs are the user's: any number of latent sites, each inside a data plate at dimension -1.
+    The programs are the user's: any number of latent sites, each inside a data plate. `reading` is what is known of
+    them; they are read if it is left out.
     """
-    draw = Draw(model, guide, (x,), particles=particles, scaled=False)
+    draw = Draw(model, guide, (x,), particles=particles, reading=reading, scaled=False)
     return Densities(draw.log_likelihood(), draw.log_prior(), draw.log_q())

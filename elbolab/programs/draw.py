@@ -1,111 +1,82 @@
 """What a guide has drawn, and the log-densities of both programs there or anywhere else, read from Pyro's traces."""
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from functools import cached_property
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
 
-import pyro
 import pyro.distributions as dist
 import torch
-from pyro import poutine
-from pyro.poutine.messenger import Messenger
 from torch import Tensor
-from torch.distributions import kl_divergence
 
-Values = Mapping[str, Tensor]
-PLATE = "num_particles_vectorized"  # Pyro's own name for it
+from elbolab.programs.runs import Runs, Traces, Values
+from elbolab.programs.sites import Role, latents, of_role, unmasked
+
+_DENSITIES: tuple[Role, ...] = ("latent", "point mass", "observed", "factor")
+_LIKELIHOOD: tuple[Role, ...] = ("observed", "factor")
+_OTHERS: tuple[Role, ...] = ("point mass", "observed", "factor")  # of the guide's, what is not drawn
 
 
-class Draw:
-    """One vectorised run of the guide, `particles` draws of all latents z, and the model to replay against it.
+class Draw(Runs):
+    """One run of the guide, `particles` draws of all latents z, and the model to replay against it.
 
     A log-density has the shape (particles, batch), in nats, summed over sample sites. `batch` runs over the plates that
-    all sites of both programs share, which make the data independent given the parameters; what is inside a datum, and
-    what is drawn once for all data, is summed. `scale` is what a subsample of these plates stands for, size /
-    subsample, and is left out of the log-densities; `scaled=False` leaves out every other scale too, such as beta.
+    all sites share that have to do with latents, which make the data independent given the parameters; what is inside a
+    datum, and what is drawn once for all data, is summed; what depends on no latent and is outside these plates is
+    divided among the data. `scale` is what a subsample of these plates stands for, size / subsample, and is left out of
+    the log-densities; `scaled=False` leaves out every other scale too, such as beta.
+
+    Latents are what the guide draws. Point masses (Delta) are functions of them and of parameters: they are computed
+    anew wherever the latents are put. Their log-density, and what the guide observes or puts in by `pyro.factor`, is
+    none of a draw's density: it is subtracted from log p, so that `log_p` is the joint density in terms of the latents.
     """
-
-    def __init__(
-        self,
-        model: Callable,
-        guide: Callable,
-        arguments: tuple = (),
-        keywords: Mapping[str, Any] | None = None,
-        *,
-        particles: int = 1,
-        nesting: int = 1,
-        sampler: Messenger | None = None,
-        scaled: bool = True,
-    ) -> None:
-        """
-        Args:
-            model, guide, arguments, keywords: the programs and what they are called with.
-            particles: how many draws.
-            nesting: the deepest plate in either program; the particles' is the next one to the left.
-            sampler: a handler that has the last word on how a latent is drawn (antithetic pairs, for one).
-            scaled: whether densities carry the scales that the programs put on their sites.
-        """
-        self.model, self.guide = model, guide
-        self.arguments, self.keywords = arguments, keywords or {}
-        self.particles, self.nesting, self.scaled = particles, nesting, scaled
-        self._seen: poutine.Trace | None = None
-        with sampler or Messenger():
-            self._guide_trace = self._run(guide, particles)
-
-    def _run(self, program: Callable, particles: int, values: Values | None = None) -> poutine.Trace:
-        """A trace of a program, in a plate of particles, with the latents' values given."""
-        if particles > 1:
-            program = pyro.plate(PLATE, particles, dim=-1 - self.nesting)(program)
-        if values is not None:
-            program = poutine.replay(program, trace=self._with(values))
-        return poutine.trace(program).get_trace(*self.arguments, **self.keywords)
-
-    def _with(self, values: Values) -> poutine.Trace:
-        """The guide's trace with other values; subsamples stay what they were, the number of particles need not."""
-        trace = self._guide_trace.copy()
-        trace.nodes.pop(PLATE, None)
-        for name, value in values.items():
-            trace.nodes[name] = trace.nodes[name] | {"value": value}
-        return trace
-
-    @cached_property
-    def _model_trace(self) -> poutine.Trace:
-        return self._run_model(self.values, self.particles)
-
-    def _run_model(self, values: Values, particles: int) -> poutine.Trace:
-        self._seen = self._run(self.model, particles, values)
-        return self._seen
-
-    @property
-    def traces(self) -> tuple[poutine.Trace, poutine.Trace]:
-        """The model's trace and the guide's, as Pyro has them."""
-        return self._model_trace, self._guide_trace
 
     @property
     def values(self) -> dict[str, Tensor]:
         """The drawn latents by name, each of shape (particles, *plates, *event), without the first if there is one."""
-        return {site["name"]: site["value"] for site in latents(self._guide_trace)}
+        return self._gathered(self._guides, lambda site: site["value"])
 
     @property
     def posteriors(self) -> dict[str, dist.TorchDistribution]:
-        """The distributions that they were drawn from, with the same names."""
-        return {site["name"]: site["fn"] for site in latents(self._guide_trace)}
+        """The distributions that they were drawn from, with the same names; of the first run."""
+        return {site["name"]: site["fn"] for site in latents(self._guides[0])}
+
+    def arguments_of(self, argument: Callable[[dist.TorchDistribution], Tensor]) -> dict[str, Tensor]:
+        """An argument of every latent's distribution that has the shape of its values, such as logits."""
+        return self._gathered(self._guides, lambda site: argument(site["fn"]))
+
+    def _gathered(self, traces: Traces, what: Callable[[Mapping[str, Any]], Tensor]) -> dict[str, Tensor]:
+        if len(traces) == 1:
+            return {site["name"]: what(site) for site in latents(traces[0])}
+        return {
+            name: torch.cat([self.padded(what(trace.nodes[name]), len(q.event_shape)) for trace in traces])
+            for name, q in self.posteriors.items()
+        }
+
+    def redrawn(self, held: Values) -> dict[str, Tensor]:
+        """Values of all latents: some that are given, for all particles, and the others drawn anew given these."""
+        drawn = self._gathered(self._guides_at(held, None), lambda site: site["value"].detach())
+        return drawn | dict(held)
 
     @property
     def scale(self) -> float:
         """Data in all per datum in hand."""
-        return math.prod((frame.full_size or frame.size) / frame.size for frame in self._shared)
+        return math.prod((frame.full_size or frame.size) / frame.size for frame in self.frames)
 
     def log_p(self, values: Values | None = None, particles: int | None = None) -> Tensor:
-        """log p(x, z) at the drawn z, or at other values and another number of particles."""
-        trace = self._model_trace if values is None else self._run_model(values, particles or self.particles)
-        return self._total(sites(trace), particles)
+        """log p(x, z) at the drawn z, or at other values and another number of particles.
+
+        Less what the guide puts in that is no draw's density: with z = T(e), e drawn, it is log p(x, T(e)) + log |T'|.
+        """
+        guides = self._guides_at(values, particles) if values is None or self.reading.others else []
+        models = self._models if values is None else self._models_at(values, particles or self.particles, guides)
+        joint = self._total((of_role(trace, *_DENSITIES) for trace in models), particles)
+        if not self.reading.others:
+            return joint
+        return joint - self._total((of_role(trace, *_OTHERS) for trace in guides), particles)
 
     def log_q(self, values: Values | None = None, particles: int | None = None) -> Tensor:
-        """log q(z|x) at the drawn z, or elsewhere."""
-        trace = self._guide_trace if values is None else self._run(self.guide, particles or self.particles, values)
-        return self._total(latents(trace), particles)
+        """log q(z|x) of the latents at the drawn z, or elsewhere."""
+        return self._total(map(latents, self._guides_at(values, particles)), particles)
 
     def log_density(self, values: Values | None = None, particles: int | None = None) -> Tensor:
         """log of the density that z was drawn from: log q(z|x) without the scales and masks that the guide puts on it.
@@ -113,110 +84,73 @@ class Draw:
         A score function is this one's gradient: beta weighs what is learnt from a draw, not how it was drawn.
         """
         # The scale of the shared plates is the one that `_reduce` takes out again.
-        trace = self._guide_trace if values is None else self._run(self.guide, particles or self.particles, values)
-        drawn = [site | {"scale": self.scale, "mask": None} for site in latents(trace)]
+        own = {"scale": self.scale, "mask": None}
+        guides = self._guides_at(values, particles)
+        drawn = ([{**site, **own, "fn": unmasked(site["fn"])} for site in latents(trace)] for trace in guides)
         return self._total(drawn, particles)
 
     def log_weight(self, values: Values | None = None, particles: int | None = None) -> Tensor:
         """log w = log p(x, z) - log q(z|x): its mean is the ELBO, its log-mean-exp bounds log p(x)."""
         return self.log_p(values, particles) - self.log_q(values, particles)
 
+    def log_weight_without(self, names: Collection[str]) -> Tensor:
+        """log w at the drawn z, less what some latents add to it."""
+        kept = ([site for site in of_role(trace, *_DENSITIES) if site["name"] not in names] for trace in self._models)
+        drawn = ([s for s in of_role(t, "latent", *_OTHERS) if s["name"] not in names] for t in self._guides)
+        return self._total(kept) - self._total(drawn)
+
     def log_likelihood(self) -> Tensor:
-        """log p(x|z) at the drawn z."""
-        return self._total(site for site in sites(self._model_trace) if site["is_observed"])
+        """log p(x|z) at the drawn z: what the model observes, and its factors."""
+        return self._total(of_role(trace, *_LIKELIHOOD) for trace in self._models)
 
     def log_prior(self) -> Tensor:
-        """log p(z) at the drawn z."""
-        return self._total(latents(self._model_trace))
-
-    def kl(self) -> Tensor:
-        """KL(q(z|x) || p(z)), latent by latent: in closed form where there is one, else log q - log p at the draw."""
-        return sum(map(self._kl, latents(self._guide_trace)), torch.zeros(()))
-
-    def _kl(self, site: Mapping[str, Any]) -> Tensor:
-        prior = self._model_trace.nodes[site["name"]]
-        try:
-            divergence = kl_divergence(site["fn"], prior["fn"])
-        except NotImplementedError:
-            return self._total([site]) - self._total([prior])
-        divergence = divergence.expand(site["fn"].batch_shape)
-        return self._reduce(dist.util.scale_and_mask(divergence, site["scale"] if self.scaled else 1.0, site["mask"]))
+        """log p(z) at the drawn z, in terms of the latents."""
+        prior = self._total(of_role(trace, "latent", "point mass") for trace in self._models)
+        if not self.reading.others:
+            return prior
+        return prior - self._total(of_role(trace, *_OTHERS) for trace in self._guides)
 
     def data(self) -> Tensor:
-        """What the model observes, a row of numbers per datum: shape (batch, numbers)."""
-        rows = []
-        for site in sites(self._model_trace):
-            if site["is_observed"]:
-                x = site["value"].expand(site["fn"].batch_shape + site["fn"].event_shape)
-                rows.append(self.rows(x, len(site["fn"].event_shape))[0])
-        return torch.cat(rows, -1)
+        """What the model observes, a row of numbers per datum: shape (batch, numbers); 0 where it is masked.
 
-    def rows(self, value: Tensor, event: int) -> Tensor:
-        """Values of shape (particles, *plates, *event), with `event` axes of event, as (particles, batch, numbers)."""
-        full = self._padded(value, event)
-        kept = [1 + self.nesting + dim for dim in self._kept]
-        full = full.permute(0, *kept, *(i for i in range(1, full.dim()) if i not in kept))
-        return full.reshape(len(full), math.prod(full.shape[1 : 1 + len(kept)]), -1)
-
-    def spread(self, rows: Tensor, like: Tensor, event: int) -> Tensor:
-        """The inverse for values that are the same for all data: (particles, numbers) in a latent's shape."""
-        shape = self._padded(like, event).shape[1:]
-        one = [1 if i - self.nesting in self._kept else size for i, size in enumerate(shape)]
-        return rows.reshape(len(rows), *one).expand(len(rows), *shape)
-
-    def _padded(self, value: Tensor, event: int) -> Tensor:
-        """A latent's values with an axis for the particles and for every plate."""
-        return value.reshape((1,) * (1 + self.nesting + event - value.dim()) + value.shape)
+        What the model computed from latents before it observed it is none of the data.
+        """
+        shared, rows = {plate.dim for plate in self.reading.shared}, []
+        for site in of_role(self._models[0], "observed"):
+            read = self.reading.model[site["name"]]
+            if not read.seen and shared <= {plate.dim for plate in read.plates}:
+                q, mask = site["fn"], site["mask"]
+                x, event = site["value"].expand(q.batch_shape + q.event_shape), len(q.event_shape)
+                if isinstance(mask, Tensor):
+                    x = torch.where(mask.reshape(mask.shape + (1,) * event), x, torch.zeros_like(x))
+                rows.append(self.rows(x, event)[0])
+        return torch.cat(rows, -1) if rows else torch.zeros(math.prod(frame.size for frame in self.frames), 0)
 
     def weigh(self, name: str, weight: Tensor) -> Tensor:
         """A weight per particle and datum, (particles, batch), in the shape that multiplies the latent's values."""
-        q = self._guide_trace.nodes[name]["fn"]
+        event = len(self.posteriors[name].event_shape)
         shape = [self.particles] + [1] * self.nesting
-        for frame in self._shared:
+        for frame in self.frames:
             shape[frame.dim] = frame.size
         # A single particle has no axis, and a shallow site lacks those of deeper plates.
-        return weight.reshape(shape[len(shape) - len(q.batch_shape) :] + [1] * len(q.event_shape))
+        own = self._guides[0].nodes[name]["value"].dim() - event if len(self._guides) == 1 else len(shape)
+        return weight.reshape(shape[len(shape) - own :] + [1] * event)
 
-    @cached_property
-    def _shared(self) -> tuple:
-        """The plates that every site of both programs is in, from the left."""
-        model_trace = self._seen or self._model_trace  # any run will do: none is made for this alone
-        stacks = [
-            {frame for frame in site["cond_indep_stack"] if frame.vectorized and frame.name != PLATE}
-            for trace in (self._guide_trace, model_trace)
-            for site in sites(trace)
-        ]
-        return tuple(sorted(set.intersection(*stacks), key=lambda frame: frame.dim)) if stacks else ()
+    def _total(self, runs: Iterable[Iterable[Mapping[str, Any]]], particles: int | None = None) -> Tensor:
+        """The sum of some sites' log-densities, for every run of a program: shape (particles, batch)."""
+        return torch.cat(
+            [self._of_sites(r, w) for r, w in zip(runs, self._widths(particles or self.particles), strict=True)]
+        )
 
-    @property
-    def _kept(self) -> list[int]:
-        return [frame.dim for frame in self._shared]
-
-    def _total(self, chosen: Iterable[Mapping[str, Any]], particles: int | None = None) -> Tensor:
+    def _of_sites(self, chosen: Iterable[Mapping[str, Any]], width: int) -> Tensor:
         terms = []
         for site in chosen:
             scale = site["scale"] if self.scaled else 1.0
             term = dist.util.scale_and_mask(site["fn"].log_prob(site["value"]), scale, site["mask"])
-            terms.append(self._reduce(term, particles))
-        return sum(terms[1:], terms[0]) if terms else torch.zeros(particles or self.particles, 1)
+            terms.append(self.reduce(term, width, [frame.dim for frame in site["cond_indep_stack"]]))
+        return sum(terms[1:], terms[0]) if terms else torch.zeros(width, 1)
 
-    def _reduce(self, term: Tensor, particles: int | None = None) -> Tensor:
-        """Sums a log-density over what is not shared: shape (particles, batch)."""
-        particles = particles or self.particles
-        full = term.reshape((1,) * (1 + self.nesting - term.dim()) + term.shape)
-        summed = [dim for dim in range(-self.nesting, 0) if dim not in self._kept]
-        kept = full.sum(summed) if summed else full
-        kept = kept.expand(particles, *kept.shape[1:]).reshape(particles, -1)
-        return kept / self.scale if self.scaled and self.scale != 1 else kept
-
-
-def sites(trace: poutine.Trace) -> Iterator[Mapping[str, Any]]:
-    """The sample sites of a trace, subsamples left out."""
-    for site in trace.nodes.values():
-        if site["type"] == "sample" and not poutine.util.site_is_subsample(site):
-            yield site
-
-
-def latents(trace: poutine.Trace) -> Iterator[Mapping[str, Any]]:
-    """Those that are not observed."""
-    return (site for site in sites(trace) if not site["is_observed"])
+    def reduce(self, term: Tensor, width: int, dims: Collection[int]) -> Tensor:
+        """Sums a site's log-density over what is not shared: shape (width, batch). `dims` are the site's plates."""
+        total = self.per_datum(term, width, dims)
+        return total / self.scale if self.scaled and self.scale != 1 else total

@@ -1,14 +1,17 @@
 """KL(q(z|x) || p(z)): which latents have it in closed form, which are sampled; closed forms that PyTorch lacks."""
 
-from collections.abc import Callable
-from typing import Literal
+from collections.abc import Callable, Mapping
+from typing import Any, Literal
 
 import pyro.distributions as dist
 import torch
-from pyro import poutine
+from pyro.distributions.util import scale_and_mask
 from pyro.infer import ELBO, TraceMeanField_ELBO
 from torch import Tensor
 from torch.distributions import Distribution, kl_divergence, register_kl
+
+from elbolab.programs.draw import Draw
+from elbolab.programs.sites import layers
 
 Route = Literal["analytic", "sampled"]
 
@@ -44,6 +47,40 @@ def analytic_kl(q: Distribution, p: Distribution) -> Tensor | None:
         return None
 
 
+def closed_forms(draw: Draw) -> dict[str, Tensor]:
+    """log p(z) - log q(z|x), as -KL(q || p), for those latents where it may be so; each of shape (particles, batch).
+
+    E_q[log q(z|a) - log p(z|b)] is the expectation of KL(q(z|a) || p(z|b)) where nothing in b was drawn given z, where
+    both programs mask the two terms alike, and where the form is registered.
+    """
+    reading, found = draw.reading, {}
+    for site in reading.latents:
+        below = reading.descendants(site.name) | {site.name}
+        if site.name in reading.model and not reading.model[site.name].depends & below:
+            terms = [_closed(draw, model.nodes[site.name], guide.nodes[site.name]) for model, guide in draw.runs]
+            known = [term for term in terms if term is not None]
+            if len(known) == len(terms):
+                found[site.name] = torch.cat(known)
+    return found
+
+
+def _closed(draw: Draw, prior: Mapping[str, Any], posterior: Mapping[str, Any]) -> Tensor | None:
+    """One latent's, in one run, None where there is none."""
+    q, p, mask = posterior["fn"], prior["fn"], posterior["mask"]
+    masks = [layer for one in (q, p) for layer in layers(one) if isinstance(layer, dist.MaskedDistribution)]
+    if masks or mask is not prior["mask"]:
+        return None
+    divergence = analytic_kl(q, p)
+    if divergence is None:
+        return None
+    weight, other = (posterior["scale"], prior["scale"]) if draw.scaled else (1.0, 1.0)
+    term = scale_and_mask(-divergence.expand(q.batch_shape), weight, mask)
+    if isinstance(weight, Tensor) or isinstance(other, Tensor) or weight != other:
+        # Each term has its own weight: w_p log p - w_q log q = -w_q KL + (w_p - w_q) log p in expectation.
+        term = term + scale_and_mask(p.log_prob(prior["value"]), other - weight, mask)
+    return draw.reduce(term, draw.width, [f.dim for f in posterior["cond_indep_stack"]])
+
+
 @torch.no_grad()
 def kl_routes(elbo: ELBO, model: Callable, guide: Callable, x: Tensor) -> dict[str, Route]:
     """Says for every latent site how `elbo` gets KL(q(z|x) || p(z)): in closed form, or from the drawn z.
@@ -54,22 +91,20 @@ def kl_routes(elbo: ELBO, model: Callable, guide: Callable, x: Tensor) -> dict[s
         ValueError: the KL is infinite, as from a Normal to a Uniform: the objective would be -inf for good; or the
             latent has no pathwise gradient, without which that objective would ignore the likelihood.
     """
-    guide_trace = poutine.util.prune_subsample_sites(poutine.trace(guide).get_trace(x))
-    model_trace = poutine.trace(poutine.replay(model, trace=guide_trace)).get_trace(x)
+    draw = Draw(model, guide, (x,))
+    ours = closed_forms(draw) if getattr(elbo, "closed_form_kl", False) else {}
+    pyros = isinstance(elbo, TraceMeanField_ELBO)
     routes: dict[str, Route] = {}
-    mean_field = getattr(elbo, "closed_form_kl", isinstance(elbo, TraceMeanField_ELBO))
-    for name in guide_trace.stochastic_nodes:
-        q, p = guide_trace.nodes[name]["fn"], model_trace.nodes[name]["fn"]
-        mean_field, divergence = (
-            getattr(elbo, "closed_form_kl", isinstance(elbo, TraceMeanField_ELBO)),
-            analytic_kl(q, p),
-        )
-        routes[name] = "analytic" if mean_field and divergence is not None else "sampled"
-        if mean_field and not q.has_rsample:
+    for name, q in draw.posteriors.items():
+        prior = draw.traces[0].nodes.get(name)
+        divergence = analytic_kl(q, prior["fn"]) if prior else None
+        routes[name] = "analytic" if name in ours or (pyros and divergence is not None) else "sampled"
+        if (pyros or getattr(elbo, "closed_form_kl", False)) and not q.has_rsample:
             raise ValueError(
                 f"{type(elbo).__name__} needs pathwise gradients, and the guide's {name} has none: Trace_ELBO takes"
                 " the score function there (--elbo Trace_ELBO); a relaxed guide with its relaxed prior has a gradient"
             )
         if divergence is not None and divergence.isinf().any():
-            raise ValueError(f"KL(q || p) of {name} is infinite: the guide's {q} reaches beyond the prior's {p}")
+            prior_fn = prior["fn"] if prior else None
+            raise ValueError(f"KL(q || p) of {name} is infinite: the guide's {q} reaches beyond the prior's {prior_fn}")
     return routes

@@ -14,11 +14,11 @@ from pyro.infer import ELBO, TraceMeanField_ELBO
 from pyro.poutine.messenger import Messenger
 from torch import Tensor, nn
 
-from elbolab.estimators.base import Estimator, Known, base
+from elbolab.estimators.base import Estimator, Known
 from elbolab.graph.capture import Captured, capture, generators_kept, trained
 from elbolab.graph.replicate import replicates
 from elbolab.graph.trace import CannotCapture, unchecked
-from elbolab.programs.draw import PLATE, latents
+from elbolab.programs.sites import PLATE, base, latents
 
 Gradients = dict[str, Tensor]
 _LOOP = 200  # gradients at most, where each of them runs all of Pyro

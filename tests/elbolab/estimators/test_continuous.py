@@ -15,7 +15,7 @@ from elbolab.estimators.wake import WakePhi, WakePhiDReG
 from elbolab.graph.replicate import replicate
 from elbolab.oracles import LinearGaussian, NormalNormal, SignalToNoise
 from elbolab.oracles.quadrature import normal_nodes
-from tests.elbolab.programs import Chain
+from tests.elbolab.example_programs import Chain
 from tests.elbolab.replicates import PARTS, part
 from tests.elbolab.replicates import _loop as loop
 from tests.elbolab.statistics import exact_gradients, worst

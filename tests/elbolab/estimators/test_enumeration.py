@@ -46,7 +46,7 @@ class Chain(nn.Module):
         self.infer = {} if observes else {"enumerate": "parallel"}
 
     def logits(self, i, x, earlier):
-        return self.own[i] * x + self.linked * self.link[i] * earlier
+        return self.own[i] * x + self.link[i] * earlier if self.linked else self.own[i] * x + 0.0 * self.link[i]
 
     def forward(self, x):
         with pyro.plate("batch", len(x)):

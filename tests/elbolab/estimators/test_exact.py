@@ -11,7 +11,7 @@ from elbolab.estimators.pathwise import Pathwise, PathwiseAnalyticKL, StickingTh
 from elbolab.estimators.score import NVIL, REINFORCE, RLOO, VIMCO, MovingAverage, log_mean
 from elbolab.estimators.wake import WakePhi, WakePhiDReG
 from elbolab.oracles import LinearGaussian, NormalNormal
-from tests.elbolab.programs import Chain, DeepGuide, DeepModel, ScoreNormal
+from tests.elbolab.example_programs import Chain, DeepGuide, DeepModel, ScoreNormal
 
 TOLERANCE = {"rtol": 1e-12, "atol": 1e-12}
 

@@ -11,7 +11,7 @@ from pyro.infer import SVI
 from pyro.optim import Adam
 
 from elbolab import NVIL, REINFORCE, RLOO, MovingAverage, Pathwise, PathwiseAnalyticKL, StickingTheLanding
-from tests.elbolab.programs import ScoreNormal
+from tests.elbolab.example_programs import ScoreNormal
 from tests.elbolab.statistics import worst
 
 DATA = torch.tensor([-0.5, 2.0])

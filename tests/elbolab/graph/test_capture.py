@@ -8,7 +8,8 @@ from pyro.infer import Trace_ELBO, TraceMeanField_ELBO
 from torch.distributions import Normal
 
 import elbolab
-from elbolab.estimators.base import BITS, Estimator
+from elbolab.estimators.base import Estimator
+from elbolab.estimators.conditions import BITS
 from elbolab.graph.capture import capture, trained
 from elbolab.graph.inductor import compile_graph, once, product
 from elbolab.graph.replicate import replicate
@@ -67,9 +68,9 @@ def same(elbo, x, apart=0.0):
 
 def cases():
     for cls in CHOICES["elbo"]:
-        needs = getattr(cls, "needs", None)
-        normal = needs is None or needs.met(Normal(0.0, 1.0))
-        kinds = ["normal"] if normal else ["bits"] if needs is BITS else ["bits", "codes"]
+        ours = issubclass(cls, Estimator)
+        normal = not ours or cls.serves_latent(Normal(0.0, 1.0))
+        kinds = ["normal"] if normal else ["bits"] if BITS in cls.conditions else ["bits", "codes"]
         yield from (pytest.param(cls, kind, id=f"{cls.__name__}-{kind}") for kind in kinds)
 
 

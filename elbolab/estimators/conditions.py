@@ -1,0 +1,108 @@
+"""What estimators ask of a model and a guide, in the terms in which `elbolab.programs.reading` reads them."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from torch.distributions import Bernoulli, Distribution, OneHotCategorical
+
+from elbolab.programs.reading import Reading
+from elbolab.programs.sites import Site, family, named
+
+
+@dataclass(frozen=True)
+class Condition:
+    """`words` complete "this estimator serves ..."; `offence` says what in two programs is not so, None if all is."""
+
+    words: str
+    offence: Callable[[Reading], str | None]
+
+
+@dataclass(frozen=True)
+class EveryLatent(Condition):
+    """A condition on each latent of the guide, looked at alone."""
+
+    met: Callable[[Site], bool]
+
+    def serves(self, q: Distribution) -> bool:
+        """Whether a latent that is drawn from q would do."""
+        return self.met(Site("", "latent", family(q), len(q.event_shape), bool(q.has_rsample)))
+
+
+def every_latent(words: str, met: Callable[[Site], bool]) -> EveryLatent:
+    """A condition that each latent of the guide has to meet by itself."""
+
+    def offence(reading: Reading) -> str | None:
+        for site in reading.latents:
+            if not met(site):
+                return f"the guide's {site.name} is {site.family.__name__}"
+        return None
+
+    return EveryLatent(words, offence, met)
+
+
+REPARAMETERISED = every_latent("latents whose draws carry gradients (rsample)", lambda site: site.has_rsample)
+BITS = every_latent("Bernoulli latents", lambda site: issubclass(site.family, Bernoulli))
+CODES = every_latent(
+    "Bernoulli or one-hot latents", lambda site: issubclass(site.family, Bernoulli | OneHotCategorical)
+)
+
+
+def _dependent(reading: Reading) -> str | None:
+    for site in reading.latents:
+        if site.depends:
+            return f"the guide's {site.name} depends on the value of {named(site.depends)}"
+    return None
+
+
+def _point_mass(reading: Reading) -> str | None:
+    for site in reading.others:
+        kind = {"point mass": "is a point mass (Delta)", "factor": "is a factor", "observed": "is observed"}[site.role]
+        return f"the guide's {site.name} {kind}"
+    for site in reading.latents:
+        if site.name not in reading.model:
+            return f"the guide's {site.name} is auxiliary"
+    return None
+
+
+def _subsample_inside(reading: Reading) -> str | None:
+    shared = {plate.dim for plate in reading.shared}
+    for site in reading.joint:
+        for plate in site.plates:
+            if plate.subsampled and plate.dim not in shared:
+                return f"the plate {plate.name} is subsampled, and a latent outside of it is shared by its data"
+    return None
+
+
+INDEPENDENT = Condition("latents that are independent given x", _dependent)
+DRAWN = Condition("guides that draw every latent of the model from a density, and nothing else", _point_mass)
+WHOLE_DATA = Condition("data of which none are left out below a latent that they share", _subsample_inside)
+
+
+def _unmatched(reading: Reading) -> str | None:
+    model, guide = reading.model, reading.guide
+    for site in model.values():
+        other = guide.get(site.name)
+        if site.role == "latent" and (other is None or other.role not in ("latent", "point mass")):
+            if site.enumerated:
+                return f"the model's {site.name} is to be enumerated: TraceEnum_ELBO does that"
+            how = "observed there" if other else "not in the guide"
+            return f"the model's {site.name} is {how}, and would be drawn from its prior"
+    for site in reading.latents:
+        if not site.auxiliary and (site.name not in model or model[site.name].role == "observed"):
+            where = "observed in the model" if site.name in model else "not in the model, nor marked as auxiliary"
+            return f"the guide's {site.name} is {where}"
+    return None
+
+
+def _density_of_its_own(reading: Reading) -> str | None:
+    for site in reading.others:
+        if site.role == "factor" and not site.has_rsample:
+            return f"the guide's {site.name} has has_rsample=False: something was drawn outside of pyro.sample"
+    return None
+
+
+MATCHED = Condition(
+    "guides that draw all latents of the model, and no others that are not marked auxiliary", _unmatched
+)
+NAMED = Condition("guides whose draws are all sample statements", _density_of_its_own)
+EVERYWHERE = (MATCHED, NAMED)  # what no estimator does without

@@ -1,0 +1,55 @@
+"""What estimators of one kind share: those of a multi-sample bound, and the pathwise ones."""
+
+from typing import Any, Literal
+
+from pyro.poutine.messenger import Messenger
+from torch import Tensor
+
+from elbolab.estimators.base import Estimator, Known
+from elbolab.estimators.conditions import REPARAMETERISED, WHOLE_DATA, Condition
+from elbolab.estimators.joint_sampling import SAMPLERS
+
+Sampling = Literal["independent", "antithetic", "sobol"]
+
+
+class MultiSample(Estimator):
+    """What the estimators of L_K = E[log 1/K sum_k w_k] share: K, the bound and its name."""
+
+    conditions: tuple[Condition, ...] = (WHOLE_DATA,)
+
+    def __init__(self, num_particles: int = 5, **options: Any) -> None:
+        """
+        Args:
+            num_particles: K draws of z per datum.
+            options: what else Estimator takes.
+        """
+        super().__init__(num_particles, **options)
+
+    @property
+    def bound(self) -> str:
+        return f"IWAE-{self.num_particles}" if self.num_particles > 1 else "ELBO"
+
+    def targets(self, known: Known) -> tuple[Tensor, Tensor]:
+        return known.iwae(self.num_particles), known.iwae(self.num_particles)
+
+
+class Reparameterised(Estimator):
+    """What the pathwise estimators share: draws that carry gradients, and how they are drawn."""
+
+    conditions: tuple[Condition, ...] = (REPARAMETERISED,)
+
+    def __init__(self, num_particles: int = 1, *, sampling: Sampling = "independent", **options: Any) -> None:
+        """
+        Args:
+            num_particles: draws of z per datum.
+            sampling: independent; antithetic: pairs mirrored at q's centre (for a multi-sample bound this is another
+                bound); sobol: a randomised quasi-Monte Carlo net over the particles.
+            options: what else Estimator takes.
+        """
+        super().__init__(num_particles, **options)
+        if sampling not in SAMPLERS:
+            raise ValueError(f"sampling = {sampling}: {', '.join(SAMPLERS)}")
+        self.sampling = sampling
+
+    def sampler(self) -> Messenger | None:
+        return SAMPLERS[self.sampling](self.particles)
