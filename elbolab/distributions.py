@@ -8,6 +8,8 @@ import torch.nn.functional as F
 from pyro.distributions import constraints
 from torch import Tensor
 
+Shape = torch.Size | list[int] | tuple[int, ...]
+
 
 class _OpenUnitInterval(constraints.Constraint):
     """0 < x < 1, where a density may be infinite at the ends."""
@@ -53,10 +55,10 @@ class OnGrid(dist.TorchDistribution):
     def support(self) -> constraints.Constraint:
         return grid(self.steps)
 
-    def expand(self, batch_shape: torch.Size, _instance: None = None) -> "OnGrid":
+    def expand(self, batch_shape: Shape, _instance: None = None) -> "OnGrid":
         return OnGrid(self.base.expand(batch_shape), self.steps, validate_args=False)
 
-    def sample(self, sample_shape: torch.Size = torch.Size()) -> Tensor:
+    def sample(self, sample_shape: Shape = torch.Size()) -> Tensor:
         return self.base.sample(sample_shape) / self.steps
 
     def log_prob(self, value: Tensor) -> Tensor:
@@ -70,7 +72,7 @@ class OnGrid(dist.TorchDistribution):
 class Levels(dist.Categorical):
     """A categorical over the numbers 0, 1, ..., n, with the mean and variance that numbers have."""
 
-    def sample(self, sample_shape: torch.Size = torch.Size()) -> Tensor:
+    def sample(self, sample_shape: Shape = torch.Size()) -> Tensor:
         return super().sample(sample_shape).to(self.probs)
 
     @property
@@ -101,13 +103,15 @@ class DiscretizedLogistic(dist.TorchDistribution):
     def support(self) -> constraints.Constraint:
         return grid(self.steps)
 
-    def expand(self, batch_shape: torch.Size, _instance: None = None) -> "DiscretizedLogistic":
+    def expand(self, batch_shape: Shape, _instance: None = None) -> "DiscretizedLogistic":
         location, scale = self.location.expand(batch_shape), self.scale.expand(batch_shape)
         return DiscretizedLogistic(location, scale, self.steps, validate_args=False)
 
-    def sample(self, sample_shape: torch.Size = torch.Size()) -> Tensor:
+    def sample(self, sample_shape: Shape = torch.Size()) -> Tensor:
         with torch.no_grad():
-            u = torch.rand(self._extended_shape(sample_shape), dtype=self.scale.dtype, device=self.scale.device)
+            u = torch.rand(
+                self._extended_shape(torch.Size(sample_shape)), dtype=self.scale.dtype, device=self.scale.device
+            )
             x = self.location + self.scale * torch.logit(u, eps=1e-6)
             return (x * self.steps).round().clamp(0, self.steps) / self.steps
 
@@ -145,11 +149,11 @@ class BagOfWords(dist.Multinomial):
 class RelaxedOneHot(dist.RelaxedOneHotCategorical):
     """Concrete vectors whose coordinates cannot underflow to 0, where their log-density is nan."""
 
-    def rsample(self, sample_shape: torch.Size = torch.Size()) -> Tensor:
+    def rsample(self, sample_shape: Shape = torch.Size()) -> Tensor:
         value = super().rsample(sample_shape)
         return value.clamp(min=torch.finfo(value.dtype).tiny)
 
-    def sample(self, sample_shape: torch.Size = torch.Size()) -> Tensor:
+    def sample(self, sample_shape: Shape = torch.Size()) -> Tensor:
         with torch.no_grad():
             return self.rsample(sample_shape)
 
@@ -157,7 +161,7 @@ class RelaxedOneHot(dist.RelaxedOneHotCategorical):
 class NormalMixture(dist.MixtureOfDiagNormals):
     """Pyro's mixture with pathwise gradients, drawn in any number."""
 
-    def rsample(self, sample_shape: torch.Size = torch.Size()) -> Tensor:
+    def rsample(self, sample_shape: Shape = torch.Size()) -> Tensor:
         if not sample_shape:
             return super().rsample()
         return self.expand(torch.Size(sample_shape) + self.batch_shape).rsample()
@@ -185,11 +189,11 @@ class Chain(dist.TorchDistribution):
         self.first, self.then, self.sizes, self.reverse = first, then, sizes, reverse
         super().__init__(first.batch_shape, torch.Size([sum(sizes)]), validate_args=validate_args)
 
-    def expand(self, batch_shape: torch.Size, _instance: None = None) -> "Chain":
+    def expand(self, batch_shape: Shape, _instance: None = None) -> "Chain":
         first = self.first.expand(batch_shape)
         return Chain(first, self.then, self.sizes, reverse=self.reverse, validate_args=False)
 
-    def rsample(self, sample_shape: torch.Size = torch.Size()) -> Tensor:
+    def rsample(self, sample_shape: Shape = torch.Size()) -> Tensor:
         a = self.first.rsample(sample_shape)
         b = self.then(a).rsample()
         return torch.cat([b, a] if self.reverse else [a, b], -1)

@@ -118,7 +118,7 @@ def test_the_names_are_those_that_exist():
         r"^\| `--(\w+)`[^|]* \| ([^|]+) \|$", PAGES["docs/reference/command-line.md"], re.MULTILINE
     ):
         listed[option] += names.replace(",", " ").split()
-    assert len(listed) == 5
+    assert len(listed) == 6
     for option, names in listed.items():
         assert sorted(names) == sorted(cls.__name__ for cls in CHOICES[option])
 

@@ -99,6 +99,9 @@ class _BitsGuide(_Encoder):
 class Bits(Enumerated):
     """A Bernoulli VAE of a few bits: 2^bits terms in the ELBO, 2^(bits K) in the K-sample bound."""
 
+    model: _BitsModel
+    guide: _BitsGuide
+
     def __init__(
         self, bits: int = 3, datum: int = 4, *, data: int = 2, hidden: int = 3, beta: float = 1.0, seed: int = 0
     ) -> None:
@@ -141,6 +144,9 @@ class _CodesGuide(_Encoder):
 
 class Codes(Enumerated):
     """A VAE whose latent is the one-hot code of one of a few categories: a mixture."""
+
+    model: _CodesModel
+    guide: _CodesGuide
 
     def __init__(self, categories: int = 4, datum: int = 4, *, data: int = 2, hidden: int = 3, seed: int = 0) -> None:
         """
@@ -189,6 +195,9 @@ class OneBit(Enumerated):
     ELBO = -s (1 - t)^2 - (1 - s) t^2 - log(pi) / 2 + s log p + (1 - s) log(1 - p) + H(s), s = sigmoid(l), p that of the
     prior's logit a. Its derivative by l is s (1 - s) [2 t - 1 + a - l].
     """
+
+    model: _OneBitModel
+    guide: _OneBitGuide
 
     def __init__(self, targets: Sequence[float] = (0.45,), *, logit: float = 0.5, prior: float = -0.5) -> None:
         """

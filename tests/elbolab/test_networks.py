@@ -1,9 +1,14 @@
 import pytest
 import torch
 
-from model import MLP, Convolutional
+from elbolab.networks import MLP, Convolutional, Residual
 
 NETWORKS = [MLP(16), MLP([12, 8], activation="tanh"), MLP(16, activation="relu"), Convolutional(8, channels=4)]
+NETWORKS += [
+    MLP([12, 8], normalize=True),
+    Residual(8, channels=4, blocks=2),
+    Residual(8, channels=8, activation="tanh"),
+]
 
 
 @pytest.mark.parametrize("network", NETWORKS)
@@ -39,3 +44,31 @@ def test_what_cannot_be_built_says_why():
         Convolutional().encoder((12,), 2)
     with pytest.raises(ValueError, match="positive"):
         MLP([4, 0])
+    with pytest.raises(ValueError, match="feature map"):
+        Convolutional(channels=0)
+    with pytest.raises(ValueError, match="multiple of 4"):
+        Residual(channels=6)
+
+
+def test_a_block_begins_at_what_it_is_given():
+    """With its last convolution at 0 a residual network is one without blocks."""
+    network = Residual(8, channels=4, activation="softplus")
+    encoder, plain = network.encoder((8, 8), 3), Convolutional(8, channels=4).encoder((8, 8), 3)
+    blocks = [m for m in encoder.modules() if type(m).__name__ == "_Block"]
+    assert len(blocks) == 2
+    for block in blocks:
+        torch.nn.init.zeros_(block.change[-1].weight)
+        torch.nn.init.zeros_(block.change[-1].bias)
+    kept = [(k, v) for k, v in encoder.state_dict().items() if "change" not in k]
+    plain.load_state_dict({name: value for name, (_, value) in zip(plain.state_dict(), kept, strict=True)})
+    x = torch.randn(5, 8, 8)
+    assert torch.equal(encoder(x), plain(x))
+
+
+def test_normalised_layers_do_not_see_how_large_their_input_is():
+    encoder = MLP([12, 8], normalize=True).encoder((5,), 3).double()
+    for name, parameter in encoder.named_parameters():
+        if name.endswith("0.bias"):
+            torch.nn.init.zeros_(parameter)
+    x = torch.randn(4, 5, dtype=torch.float64)
+    torch.testing.assert_close(encoder(1000 * x), encoder(2000 * x), rtol=1e-6, atol=1e-6)
