@@ -1,0 +1,1 @@
+from .kl import gaussian_kl
