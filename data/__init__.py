@@ -2,6 +2,7 @@
 
 from data.arrays import Arrays
 from data.dataset import Data, DataError, Dataset
+from data.folder import Images
 from data.images import MNIST, BinarizedMNIST, Digits, FashionMNIST
 
-__all__ = ["MNIST", "Arrays", "BinarizedMNIST", "Data", "DataError", "Dataset", "Digits", "FashionMNIST"]
+__all__ = ["MNIST", "Arrays", "BinarizedMNIST", "Data", "DataError", "Dataset", "Digits", "FashionMNIST", "Images"]

@@ -19,12 +19,13 @@ class DataError(Exception):
 
 
 class Splits(NamedTuple):
-    """What a source gives: data of shape (count, *datum) and, where there are any, integer labels of shape (count,)."""
+    """What a source gives: data of shape (count, *datum) and, where there are any, integer labels and their names."""
 
     train: np.ndarray
     test: np.ndarray
     train_labels: np.ndarray | None = None
     test_labels: np.ndarray | None = None
+    label_names: tuple[str, ...] | None = None
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -39,6 +40,7 @@ class Dataset:
     train: Tensor
     test: Tensor
     test_labels: np.ndarray | None
+    label_names: tuple[str, ...] | None = None
     binarize: Binarize
     dequantize: bool
     levels: int
@@ -141,6 +143,7 @@ class Data(ABC):
             train=train.to(device, dtype),
             test=test.to(device, dtype),
             test_labels=splits.test_labels,
+            label_names=splits.label_names,
             binarize=binarize,
             dequantize=self.dequantize,
             levels=self.levels,
