@@ -4,5 +4,18 @@ from data.arrays import Arrays
 from data.dataset import Data, DataError, Dataset
 from data.folder import Images
 from data.images import MNIST, BinarizedMNIST, Digits, FashionMNIST
+from data.table import Newsgroups, Table
 
-__all__ = ["MNIST", "Arrays", "BinarizedMNIST", "Data", "DataError", "Dataset", "Digits", "FashionMNIST", "Images"]
+__all__ = [
+    "MNIST",
+    "Arrays",
+    "BinarizedMNIST",
+    "Data",
+    "DataError",
+    "Dataset",
+    "Digits",
+    "FashionMNIST",
+    "Images",
+    "Newsgroups",
+    "Table",
+]

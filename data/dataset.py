@@ -19,13 +19,14 @@ class DataError(Exception):
 
 
 class Splits(NamedTuple):
-    """What a source gives: data of shape (count, *datum) and, where there are any, integer labels and their names."""
+    """What a source gives: data of shape (count, *datum) and, where there are any, integer labels, and names."""
 
     train: np.ndarray
     test: np.ndarray
     train_labels: np.ndarray | None = None
     test_labels: np.ndarray | None = None
     label_names: tuple[str, ...] | None = None
+    columns: tuple[str, ...] | None = None
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -41,6 +42,7 @@ class Dataset:
     test: Tensor
     test_labels: np.ndarray | None
     label_names: tuple[str, ...] | None = None
+    columns: tuple[str, ...] | None = None
     binarize: Binarize
     dequantize: bool
     levels: int
@@ -144,6 +146,7 @@ class Data(ABC):
             test=test.to(device, dtype),
             test_labels=splits.test_labels,
             label_names=splits.label_names,
+            columns=splits.columns,
             binarize=binarize,
             dequantize=self.dequantize,
             levels=self.levels,
