@@ -59,6 +59,15 @@ class Dataset:
             return _binarized(x)
         return _dequantized(x, torch.rand_like(x), self.levels) if self.dequantize else x
 
+    def held_out(self, x: Tensor) -> Tensor:
+        """Other data as the test set is: binarised or dequantised once, by draws that are the same every time."""
+        generator = torch.Generator().manual_seed(_SEED_OF_DATA)
+        if self.binarize != "no" and ((x > 0) & (x < 1)).any():
+            return torch.bernoulli(x.cpu(), generator=generator).to(x)
+        if self.dequantize:
+            return _dequantized(x, torch.rand(x.shape, generator=generator).to(x), self.levels)
+        return x
+
     def described(self) -> str:
         """How the data are seen, for a line on screen."""
         drawn = {"dynamic": "binarised anew for every batch", "static": "binarised once"}

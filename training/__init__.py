@@ -5,6 +5,7 @@ from training.exits import Interrupts, refuse, refuse_mistakes
 from training.experiment import Experiment, ExperimentParser
 from training.options import Parser
 from training.processes import Processes
+from training.run import Run
 from training.run_folder import RunFolder
 from training.state import State
 from training.steps import Compile, Steps
@@ -17,6 +18,7 @@ __all__ = [
     "Interrupts",
     "Parser",
     "Processes",
+    "Run",
     "RunFolder",
     "State",
     "Steps",
