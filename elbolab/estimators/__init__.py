@@ -3,14 +3,39 @@
 from elbolab.estimators.antithetic import ARM, DisARM
 from elbolab.estimators.base import Estimate, Estimator
 from elbolab.estimators.control_variates import REBAR, RELAX, MuProp
+from elbolab.estimators.copula import ARMS
+from elbolab.estimators.coupled import DisARMIW, DisARMSB, DisARMTree
 from elbolab.estimators.enumeration import Enumeration
+from elbolab.estimators.hierarchical import GDReG
+from elbolab.estimators.measure_valued import MeasureValued
 from elbolab.estimators.multisample import CIWAE, IWAE, MIWAE, PIWAE, DReG, IWAEStickingTheLanding
+from elbolab.estimators.multisample_score import OVIS, OVISMonteCarlo, VIMCOStar
 from elbolab.estimators.pathwise import Pathwise, PathwiseAnalyticKL, StickingTheLanding
-from elbolab.estimators.relaxed import Concrete, GumbelRao, STGumbel, StraightThrough
+from elbolab.estimators.relaxed import Concrete, GappedStraightThrough, GumbelRao, ReinMax, STGumbel, StraightThrough
+from elbolab.estimators.renyi import CUBO, VRIWAE, VRDReG
 from elbolab.estimators.score import NVIL, REINFORCE, RLOO, VIMCO, MovingAverage
+from elbolab.estimators.stein import RODEO, DoubleCV
+from elbolab.estimators.thermodynamic import TVO
 from elbolab.estimators.wake import WakePhi, WakePhiDReG
 
 __all__ = [
+    "ARMS",
+    "CUBO",
+    "OVIS",
+    "OVISMonteCarlo",
+    "TVO",
+    "VIMCOStar",
+    "VRDReG",
+    "VRIWAE",
+    "RODEO",
+    "DisARMIW",
+    "DisARMSB",
+    "DisARMTree",
+    "DoubleCV",
+    "GDReG",
+    "GappedStraightThrough",
+    "MeasureValued",
+    "ReinMax",
     "ARM",
     "CIWAE",
     "IWAE",

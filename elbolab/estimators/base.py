@@ -19,7 +19,7 @@ pathwise gradient, `Coded` for one that knows bits or one-hot codes by their log
 
 import math
 from abc import abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, Protocol
 
 import pyro
@@ -53,11 +53,14 @@ class Known(Protocol):
     def elbo(self) -> Tensor:
         """E_q[log p(x, z) - log q(z|x)]."""
 
-    def iwae(self, particles: int) -> Tensor:
-        """E[log 1/K sum_k w_k], K particles."""
+    def iwae(self, particles: int, alpha: float = 0.0) -> Tensor:
+        """E[log 1/K sum_k w_k], K particles; E[1 / (1 - alpha) log 1/K sum_k w_k^(1 - alpha)]."""
 
     def wake(self) -> Tensor:
         """E_p(z|x)[log q(z|x)], a function of the guide's parameters alone."""
+
+    def thermodynamic(self, betas: Sequence[float]) -> Tensor:
+        """sum_s (b_s+1 - b_s) E[log w] under q w^b_s, normalised."""
 
 
 class Estimator(ELBO, nn.Module):

@@ -39,6 +39,27 @@ class Bits:
         return z * logits - F.softplus(logits)
 
     @staticmethod
+    def logits(mean: Tensor) -> Tensor:
+        """The inverse of `mean`."""
+        return mean.logit()
+
+    @staticmethod
+    def gapped(logits: Tensor, z: Tensor, gap: float) -> Tensor:
+        """The logits l moved as little as has z lead by the gap, as constants added to l."""
+        sign = 2 * z - 1
+        return logits + (sign * (sign * logits).clamp(min=gap) - logits).detach()
+
+    @staticmethod
+    def rise(z: Tensor, slope: Tensor) -> Tensor:
+        """What a slope gains on the way to each neighbour."""
+        return (1 - 2 * z) * slope
+
+    @staticmethod
+    def chance(z: Tensor, mean: Tensor) -> Tensor:
+        """The probability of each neighbour."""
+        return torch.where(z > 0, 1 - mean, mean)
+
+    @staticmethod
     def relax(noisy: Tensor, temperature: float) -> Tensor:
         """The binary concrete value (Maddison, Mnih and Teh, 2017)."""
         return (noisy / temperature).sigmoid()
@@ -64,6 +85,28 @@ class OneHot:
     @staticmethod
     def log_prob(logits: Tensor, z: Tensor) -> Tensor:
         return z * OneHot.normalised(logits)
+
+    @staticmethod
+    def logits(mean: Tensor) -> Tensor:
+        """The inverse of `mean`."""
+        return mean.log()
+
+    @staticmethod
+    def gapped(logits: Tensor, z: Tensor, gap: float) -> Tensor:
+        """The logits l with z's raised to the largest and the others lowered to the gap below it, by constants."""
+        largest = logits.amax(-1, keepdim=True)
+        moved = torch.where(z > 0, largest, torch.minimum(logits, largest - gap))
+        return logits + (moved - logits).detach()
+
+    @staticmethod
+    def rise(z: Tensor, slope: Tensor) -> Tensor:
+        """What a slope gains on the way to each neighbour."""
+        return slope - (slope * z).sum(-1, keepdim=True)
+
+    @staticmethod
+    def chance(z: Tensor, mean: Tensor) -> Tensor:
+        """The probability of each neighbour."""
+        return mean
 
     @staticmethod
     def relax(noisy: Tensor, temperature: float) -> Tensor:

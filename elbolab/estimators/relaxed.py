@@ -85,6 +85,62 @@ class GumbelRao(_Tempered):
         return {name: value.mean(0) for name, value in relaxed.items()}
 
 
+class GappedStraightThrough(_Tempered):
+    """df/dz at the drawn codes, h = s((l + m) / t), m what makes z lead by a gap (Fan et al., 2022, arXiv 2206.07235).
+
+    The constant m raises the drawn entry to the largest and lowers the others until they are the gap below it: what
+    STGumbel gets from noise, without the noise. Biased; one decoder evaluation.
+    """
+
+    def __init__(self, num_particles: int = 1, *, gap: float = 1.0, temperature: float = 2 / 3, **options: Any) -> None:
+        """
+        Args:
+            num_particles: draws of z per datum.
+            gap: by how much the drawn entry's logit leads.
+            temperature: of the relaxation.
+            options: what else Estimator takes.
+        """
+        super().__init__(num_particles, temperature=temperature, **options)
+        if gap < 0:
+            raise ValueError(f"gap = {gap}: the drawn entry leads by it, 0 at least")
+        self.gap = gap
+
+    def path(self, codes: Codes) -> Latents:
+        moved = codes.each(lambda code, *both: code.gapped(*both, self.gap), codes.logits, codes.values)
+        return codes.relax(moved, self.temperature)
+
+
+class ReinMax(_Tempered):
+    """df/dz at the drawn codes, dh/dl = 2 J((p_t + z) / 2) - J(p) / 2 (Liu et al., 2023, arXiv 2304.08612).
+
+    J(m) = diag(m) - m m^T is the derivative of softmax where it is m, p = softmax(l), p_t = softmax(l / t): Heun's rule
+    where StraightThrough is Euler's. Biased; exact at t = 1 for an f that is quadratic in each code given the others.
+    One decoder evaluation.
+    """
+
+    def __init__(self, num_particles: int = 1, *, temperature: float = 1.0, **options: Any) -> None:
+        """
+        Args:
+            num_particles: draws of z per datum.
+            temperature: of the straight-through step, 1 and more; beyond 1 a quadratic f is no longer served exactly.
+            options: what else Estimator takes.
+        """
+        super().__init__(num_particles, temperature=temperature, **options)
+
+    def halfway(self, codes: Codes) -> Codes:
+        """The same codes with the logits of (p_t + z) / 2, which depend on l as l does."""
+        soft = codes.relax(codes.logits, self.temperature)
+        middle = {name: (soft[name] + codes.values[name]) / 2 for name in soft}
+        logits = codes.each(lambda code, mean: code.logits(mean), middle)
+        return Codes(
+            codes.draw, {name: own - (own - logits[name]).detach() for name, own in codes.logits.items()}, codes.values
+        )
+
+    def path(self, codes: Codes) -> Latents:
+        middle, mean = self.halfway(codes).mean(), codes.mean()
+        return {name: 2 * middle[name] - mean[name] / 2 for name in mean}
+
+
 class Concrete(_Tempered):
     """df/dz at the relaxed codes, h the same (Maddison, Mnih and Teh, 2017; Jang, Gu and Poole, 2017).
 

@@ -1,13 +1,14 @@
 """The linear-Gaussian VAE: everything about it is a formula."""
 
 import math
+from collections.abc import Sequence
 
 import pyro
 import pyro.distributions as dist
 import torch
 from torch import Tensor, nn
 
-from elbolab.oracles.quadrature import expected_log_mean, expected_log_normal, normal_nodes
+from elbolab.oracles.quadrature import expected_log_mean, expected_log_normal, left_sum, normal_nodes
 
 _POINTS = {1: 400, 2: 60}  # quadrature nodes per latent
 
@@ -102,10 +103,20 @@ class LinearGaussian:
     def elbo(self) -> Tensor:
         return self.expected_log_likelihood(self.x) + self.expected_log_prior(self.x) + self.entropy()
 
-    def iwae(self, particles: int) -> Tensor:
-        """By quadrature over z, for two latents at most."""
+    def iwae(self, particles: int, alpha: float = 0.0) -> Tensor:
+        """By quadrature over z, for two latents at most; with alpha the VR-IWAE bound."""
         if particles == 1:
             return self.elbo()
+        log_weight, log_measure = self._nodes()
+        return expected_log_mean((1 - alpha) * log_weight, log_measure, particles) / (1 - alpha)
+
+    def thermodynamic(self, betas: Sequence[float]) -> Tensor:
+        """By quadrature too."""
+        log_weight, log_measure = self._nodes()
+        return left_sum(log_weight, log_measure[:, None], betas)
+
+    def _nodes(self) -> tuple[Tensor, Tensor]:
+        """log w at nodes, (nodes, batch), and the log of what every node stands for."""
         latent = self.weight.shape[1]
         if latent not in _POINTS:
             raise NotImplementedError("the multi-sample bound is an integral over z: two latents at most")
@@ -113,7 +124,7 @@ class LinearGaussian:
         q = self.guide_distribution(self.x)
         z = q.mean + q.stddev * nodes[:, None]
         log_p = self._model.prior().log_prob(z) + self._model.likelihood(z).log_prob(self.x)
-        return expected_log_mean(log_p - q.log_prob(z), log_measure, particles)
+        return log_p - q.log_prob(z), log_measure
 
     def wake(self) -> Tensor:
         p = self.posterior(self.x)

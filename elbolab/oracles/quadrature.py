@@ -1,6 +1,7 @@
 """Exact multi-sample bounds by quadrature, and the conjugate normal model in one dimension."""
 
 import math
+from collections.abc import Sequence
 
 import pyro
 import pyro.distributions as dist
@@ -40,6 +41,13 @@ def expected_log_mean(log_weight: Tensor, log_measure: Tensor, particles: int) -
     exponent = s[:, None, None] - math.log(particles) + relative
     single = (log_measure.exp()[:, None] * (-exponent.clamp(max=6.5).exp()).exp()).sum(1)
     return centre + _STEP * ((-s.clamp(max=6.5).exp()).exp()[:, None] - single**particles).sum(0)
+
+
+def left_sum(log_weight: Tensor, log_measure: Tensor, betas: Sequence[float]) -> Tensor:
+    """sum_s (b_s+1 - b_s) E[w^b_s log w] / E[w^b_s], from the nodes of one weight's law; shape (batch,)."""
+    steps = zip(betas[:-1], betas[1:], strict=True)
+    terms = ((b - a) * ((log_measure + a * log_weight).softmax(0) * log_weight).sum(0) for a, b in steps)
+    return sum(terms, torch.zeros(()))
 
 
 def expected_log_normal(mean: Tensor, variance: Tensor, q: dist.Normal) -> Tensor:
@@ -93,9 +101,13 @@ class NormalNormal:
         expected = expected_log_normal(q.mean, q.variance, prior) + expected_log_normal(q.mean, q.variance, likelihood)
         return expected + q.entropy()
 
-    def iwae(self, particles: int) -> Tensor:
+    def iwae(self, particles: int, alpha: float = 0.0) -> Tensor:
         nodes, log_measure = normal_nodes(self.points)
-        return expected_log_mean(self.log_weight(nodes), log_measure, particles)
+        return expected_log_mean((1 - alpha) * self.log_weight(nodes), log_measure, particles) / (1 - alpha)
+
+    def thermodynamic(self, betas: Sequence[float]) -> Tensor:
+        nodes, log_measure = normal_nodes(self.points)
+        return left_sum(self.log_weight(nodes), log_measure[:, None], betas)
 
     def wake(self) -> Tensor:
         return expected_log_normal(*self._posterior(self.x), self.guide.posterior(self.x))

@@ -1,6 +1,7 @@
 """The toy on which a guide's gradient drowns in noise as the bound gets tighter."""
 
 import math
+from collections.abc import Sequence
 
 import pyro
 import pyro.distributions as dist
@@ -8,7 +9,7 @@ import torch
 from scipy.special import roots_genlaguerre
 from torch import Tensor, nn
 
-from elbolab.oracles.quadrature import expected_log_mean, expected_log_normal, normal_nodes
+from elbolab.oracles.quadrature import expected_log_mean, expected_log_normal, left_sum, normal_nodes
 
 _VARIANCE = 2 / 3  # of the guide; the posterior's is 1/2
 _POINTS = 30  # quadrature nodes
@@ -59,8 +60,21 @@ class SignalToNoise:
         rest = 2 * _VARIANCE - 1 - math.log(2 * _VARIANCE)
         return self.log_evidence() - self._off() - 0.5 * self.x.shape[-1] * rest
 
-    def iwae(self, particles: int) -> Tensor:
-        """By quadrature over the noise along the guide's error and its squared length across it, a chi-square."""
+    def iwae(self, particles: int, alpha: float = 0.0) -> Tensor:
+        """By quadrature; with alpha the VR-IWAE bound."""
+        log_weight, log_measure = self._nodes()
+        return expected_log_mean((1 - alpha) * log_weight, log_measure, particles) / (1 - alpha)
+
+    def thermodynamic(self, betas: Sequence[float]) -> Tensor:
+        """By quadrature too."""
+        log_weight, log_measure = self._nodes()
+        return left_sum(log_weight, log_measure[:, None], betas)
+
+    def _nodes(self) -> tuple[Tensor, Tensor]:
+        """log w and the log-measure, nodes over the noise along the guide's error and its squared length across it.
+
+        That is a chi-square.
+        """
         dimension = self.x.shape[-1]
         along, log_along = normal_nodes(_POINTS)
         halves, weights = (torch.as_tensor(part) for part in roots_genlaguerre(_POINTS, (dimension - 1) / 2 - 1))
@@ -70,8 +84,7 @@ class SignalToNoise:
         off, squares = self._off(), along.square() + across
         from_posterior = off + 2 * (_VARIANCE * off).sqrt() * along + _VARIANCE * squares  # |z - its mean|^2
         normalisers = 0.5 * dimension * math.log(2 * _VARIANCE)
-        log_weight = self.log_evidence() + normalisers - from_posterior + 0.5 * squares
-        return expected_log_mean(log_weight, log_measure, particles)
+        return self.log_evidence() + normalisers - from_posterior + 0.5 * squares, log_measure
 
     def wake(self) -> Tensor:
         mean = (self.x + self.model.mean.detach()) / 2
