@@ -10,12 +10,22 @@ from unittest import mock
 
 import torch
 from torch import Tensor
+from torch._decomp import core_aten_decompositions
 from torch.fx import GraphModule
-from torch.fx.experimental.proxy_tensor import make_fx
+from torch.fx.experimental.proxy_tensor import get_proxy_mode, has_proxy_slot, make_fx
 from torch.utils import _pytree as pytree
 from torch.utils._python_dispatch import TorchDispatchMode
 
-__all__ = ["TorchDispatchMode", "as_if_compiling", "inductor", "linear", "make_fx", "pytree"]
+__all__ = [
+    "TorchDispatchMode",
+    "as_if_compiling",
+    "core_operations",
+    "inductor",
+    "linear",
+    "make_fx",
+    "pytree",
+    "tracked",
+]
 
 
 def inductor(graph: GraphModule, examples: Sequence[Tensor], options: dict[str, Any]) -> Callable[..., Any]:
@@ -31,3 +41,14 @@ def linear(a: Tensor, b: Tensor) -> Tensor:
 def as_if_compiling() -> AbstractContextManager[Any]:
     """torch.optim asks whether it is being compiled before it would read numbers back or look at devices."""
     return mock.patch("torch.compiler.is_compiling", return_value=True)
+
+
+def core_operations() -> dict[Any, Callable[..., Any]]:
+    """What every other ATen operation is decomposed into: about 180 of them are left."""
+    return core_aten_decompositions()
+
+
+def tracked(value: Tensor) -> bool:
+    """Whether a trace that is being made follows this tensor; any other is a constant in it."""
+    mode = get_proxy_mode()
+    return mode is not None and has_proxy_slot(value, mode.tracer)

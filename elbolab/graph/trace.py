@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.fx import Graph, GraphModule, Node
 from torch.overrides import TorchFunctionMode
 
-from elbolab.graph.torch_internals import make_fx
+from elbolab.graph.torch_internals import core_operations, make_fx, tracked
 
 aten = torch.ops.aten
 
@@ -37,8 +37,8 @@ class NoReadback(TorchFunctionMode):
         name = getattr(func, "__name__", "")
         if name == "one_hot":
             return _one_hot(*args, **(kwargs or {}))
-        if name not in _READBACKS:
-            return func(*args, **(kwargs or {}))
+        if name not in _READBACKS or (name != "register_hook" and not tracked(args[0])):
+            return func(*args, **(kwargs or {}))  # a constant's value is a constant
         asking = _asking(sys._getframe(1))
         if self.strict and name != "register_hook" and asking:
             raise CannotCapture(f"{asking} asks for a value: Tensor.{name}")
@@ -106,6 +106,18 @@ def operations(function: Callable[..., Any], *examples: Any) -> GraphModule:
     """
     with _said(), unchecked():
         graph = make_fx(_quiet(function, strict=False))(*examples)
+    graph.graph.eliminate_dead_code()
+    return graph
+
+
+def core(function: Callable[..., Any], *examples: Any) -> GraphModule:
+    """The graph of a function of tensors in PyTorch's core operations alone: for those who interpret it.
+
+    Raises:
+        CannotCapture: the function looks at values, or does what PyTorch's tracer does not know.
+    """
+    with _said(), unchecked():
+        graph = make_fx(trace(function, *examples), decomposition_table=core_operations())(*examples)
     graph.graph.eliminate_dead_code()
     return graph
 

@@ -1,0 +1,1 @@
+"""Pages that compute: one HTML file with the model in it, no network, no server."""
