@@ -1,4 +1,4 @@
-"""One run, one folder: config.yaml, environment.json, metrics.jsonl, checkpoint.pt, summary.json, figures."""
+"""One run, one folder: config.yaml, environment.json, metrics.jsonl, checkpoint.pt, summary.json, figures, report.html."""
 
 import json
 import os
@@ -85,7 +85,7 @@ class RunFolder:
 
     def _clear(self) -> None:
         """Removes what a run writes and nothing else, whatever folder was named."""
-        names = ("config.yaml", "environment.json", "metrics.jsonl", FILE, f"{FILE}.sha256", "summary.json")
+        names = ("config.yaml", "environment.json", "metrics.jsonl", FILE, f"{FILE}.sha256", "summary.json", "report.html")
         for path in (*(self.path / name for name in names), *(self.path / "figures").glob("*.png")):
             path.unlink(missing_ok=True)
 
@@ -123,8 +123,19 @@ class RunFolder:
 
     def summarize(self, part: dict[str, Any]) -> None:
         """Adds to summary.json."""
-        path = self.path / "summary.json"
-        self._write_json("summary.json", (json.loads(path.read_text()) if path.exists() else {}) | part)
+        self._write_json("summary.json", self.summary() | part)
+
+    def summary(self) -> dict[str, Any]:
+        """What summary.json holds; nothing where there is none."""
+        return self._read_json("summary.json")
+
+    def environment(self) -> dict[str, Any]:
+        """What environment.json holds; nothing where there is none."""
+        return self._read_json("environment.json")
+
+    def _read_json(self, name: str) -> dict[str, Any]:
+        path = self.path / name
+        return json.loads(path.read_text()) if path.exists() else {}
 
     def _write_json(self, name: str, content: dict[str, Any]) -> None:
         write_atomically(self.path / name, (json.dumps(content, indent=2) + "\n").encode())

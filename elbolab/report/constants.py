@@ -24,45 +24,57 @@ class Constants:
     def __init__(self) -> None:
         self.values: list[Tensor] = []
         self.fixed: list[bool] = []  # kept as they are, however coarse the others become
+        self.extra: list[float] = []  # bits that one has more than the others are given
         self._places: dict[tuple[Any, ...], int] = {}
 
     def add(self, value: Tensor, *, fixed: bool = False) -> int:
-        """Takes in an array, and returns its number."""
+        """Takes in an array, and returns its number; `fixed`: it is not coarsened with the others."""
         array = value.detach().cpu().contiguous()
         key = (str(array.dtype), tuple(array.shape), hashlib.sha256(array.numpy().tobytes()).digest())
         if key not in self._places:
             self._places[key] = len(self.values)
             self.values.append(array)
+            self.extra.append(0.0)
             self.fixed.append(fixed or array.numel() < LARGE or not array.dtype.is_floating_point)
         return self._places[key]
 
-    def coarse(self, bits: int | None) -> list[Tensor]:
-        """The arrays as a page of this many bits has them; None: as they are."""
+    def coarse(self, bits: float | None, only: int | None = None) -> list[Tensor]:
+        """The arrays as a page of this many bits has them; None: as they are. `only`: one of them, the others exact."""
         return [
-            value if fixed or bits is None else _steps(value, bits)[0] * _steps(value, bits)[1]
-            for value, fixed in zip(self.values, self.fixed, strict=True)
+            value if given is None or only not in (None, number) else _steps(value, given)[0] * _steps(value, given)[1]
+            for number, (value, given) in enumerate(zip(self.values, self._bits(bits), strict=True))
         ]
 
-    def packed(self, bits: int | None = None) -> tuple[str, list[dict[str, Any]]]:
+    def _bits(self, bits: float | None) -> list[float | None]:
+        pairs = zip(self.fixed, self.extra, strict=True)
+        return [None if fixed or bits is None else bits + extra for fixed, extra in pairs]
+
+    def packed(self, bits: float | None = None) -> tuple[str, list[dict[str, Any]]]:
         """The arrays as text, and what and where each one is."""
         index, parts, at = [], [], 0
-        for value, fixed in zip(self.values, self.fixed, strict=True):
-            words, planes, step = _words(value, None if fixed else bits)
-            part = words.view(np.uint8).reshape(-1, words.itemsize).T[:planes].tobytes() if planes < 8 else words.tobytes()
+        for value, given in zip(self.values, self._bits(bits), strict=True):
+            words, planes, step = _words(value.flatten(), given)
+            whole = words.view(np.uint8).reshape(-1, words.itemsize)
+            part = whole.T[:planes].tobytes() if planes < 8 else words.tobytes()
             index.append({"shape": list(value.shape), "planes": planes, "step": step, "at": at})
             parts.append(part)
             at += len(part)
-        return as_text(zlib.compress(b"".join(parts), 9)), index
+        return compressed(b"".join(parts)), index
 
 
-def _steps(value: Tensor, bits: int) -> tuple[Tensor, float]:
+def compressed(data: bytes) -> str:
+    """Bytes, deflated, as text that HTML leaves alone."""
+    return as_text(zlib.compress(data, 6))
+
+
+def _steps(value: Tensor, bits: float) -> tuple[Tensor, float]:
     """Whole numbers, and the step that they count."""
     root = value.double().square().mean().sqrt().item() or 1.0
     step = root * 2.0**-bits
     return (value.double() / step).round(), step
 
 
-def _words(value: Tensor, bits: int | None) -> tuple[np.ndarray, int, float | None]:
+def _words(value: Tensor, bits: float | None) -> tuple[np.ndarray, int, float | None]:
     """The numbers as little-endian words, how many of their bytes count, and the step of whole ones."""
     if bits is not None:
         counts, step = _steps(value, bits)

@@ -49,3 +49,8 @@ export async function arraysOf(text, index) {
   const bytes = await inflated(bytesOf(text));
   return index.map((entry) => (entry.planes === 8 ? doubles(entry, bytes) : array(entry, bytes)));
 }
+
+// The plain values of the page.
+export async function dataOf(text) {
+  return JSON.parse(new TextDecoder().decode(await inflated(bytesOf(text))));
+}
