@@ -8,7 +8,7 @@ RUN := $(VENV)/bin/python
 
 train: $(READY)
 	$(RUN) train.py --epochs 500 --out runs/digits --overwrite
-	$(RUN) evaluate.py runs/digits
+	$(RUN) evaluate.py runs/digits --report
 
 test: $(READY)
 	$(VENV)/bin/ruff check .

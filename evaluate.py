@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from elbolab import Evidence, evidence
+from elbolab.report.page import LIMIT
 from training import Experiment, Parser, RunFolder, figures, refuse_mistakes
 
 MEAN_DRAWS = 1000  # adds a thousandth of the posterior's variance to that of its mean
@@ -19,7 +20,15 @@ ACTIVE = 0.01  # variance over data of a unit's posterior mean (Burda et al., 20
 
 
 def evaluate(
-    run: Path, *, samples: int = 5000, device: str = "auto", memory: int = 32, seed: int = 0, shown: int = 10
+    run: Path,
+    *,
+    samples: int = 5000,
+    device: str = "auto",
+    memory: int = 32,
+    seed: int = 0,
+    shown: int = 10,
+    report: bool = False,
+    report_megabytes: float = LIMIT / 1e6,
 ) -> int:
     """Evaluates a run and returns the exit code.
 
@@ -30,11 +39,13 @@ def evaluate(
         memory: about how many MiB the draws may take at a time.
         seed: of the draws.
         shown: how many data the figures show.
+        report: also write report.html, one file with the run's model computing in it.
+        report_megabytes: what that file may take; what does not fit is left out, and named.
     """
     folder = RunFolder(run)
     with refuse_mistakes():
-        if samples < 1 or memory < 1 or shown < 2:
-            raise ValueError("samples and memory are at least 1, shown at least 2")
+        if samples < 1 or memory < 1 or shown < 2 or not report_megabytes >= 0.2:
+            raise ValueError("samples and memory are at least 1, shown at least 2, report_megabytes at least 0.2")
         lab = Experiment.load(folder, device=device)
     pyro.set_rng_seed(seed)
     pyro.enable_validation(False)
@@ -46,9 +57,14 @@ def evaluate(
     if test.min() >= 0 and (test == test.round()).all() and test.max() > 1:
         summary["perplexity"] = perplexity(found, test)
     folder.summarize({"test": summary})
-    print(report(summary))
+    print(told(summary))
     draw(lab, means, folder, shown)
     print(f"figures: {folder.path / 'figures'}")
+    if report:
+        from training.report import write  # the tracer takes a second to import
+
+        path, what = write(lab, folder, means, limit=int(report_megabytes * 1e6))
+        print(f"report: {path} ({what})")
     return 0
 
 
@@ -77,7 +93,7 @@ def perplexity(found: Evidence, counts: Tensor) -> float:
     return ((orders - found.log_evidence).sum() / x.sum()).exp().item()
 
 
-def report(summary: dict[str, float]) -> str:
+def told(summary: dict[str, float]) -> str:
     return (
         f"test -ELBO    {summary['loss']:.2f} nats per datum"
         f" = distortion {summary['distortion']:.2f} + rate {summary['rate']:.2f}\n"
@@ -135,7 +151,8 @@ def draw(lab: Experiment, means: Tensor, folder: RunFolder, shown: int) -> None:
 
 def main(argv: list[str] | None = None) -> int:
     parser = Parser(prog="evaluate.py", description="Test ELBO, -log p(x), active units and figures of a run.")
-    parser.add_function_arguments(evaluate, as_positional=True)
+    parser.add_argument("--report", action="store_true", help="also write report.html, in which the model computes")
+    parser.add_function_arguments(evaluate, as_positional=True, skip={"report"})
     options = parser.parse_args(argv)
     return evaluate(**{name: value for name, value in options.items() if name != "config"})
 

@@ -30,7 +30,8 @@ PARTS = {
     "elbolab.importance_sampling": FOUNDATION,
     "elbolab.auditing": FOUNDATION | {"elbolab.estimators", "elbolab.symbolic", "elbolab.oracles"},
     "elbolab.studying": FOUNDATION | {"elbolab.estimators", "elbolab.symbolic", "elbolab.oracles"},
-    "elbolab.__main__": {"elbolab.auditing"},
+    "elbolab.report": FOUNDATION | {"elbolab.studying", "elbolab.auditing"},
+    "elbolab.__main__": {"elbolab.auditing", "elbolab.report"},
 }
 OURS = {name.removesuffix(".py") for name in MAY_IMPORT}
 SOURCES = [

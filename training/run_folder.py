@@ -1,4 +1,4 @@
-"""One run, one folder: config.yaml, environment.json, metrics.jsonl, checkpoint.pt, summary.json, figures, report.html."""
+"""One run, one folder: config.yaml, environment.json, metrics.jsonl, checkpoint.pt, summary.json, figures, report."""
 
 import json
 import os
@@ -85,7 +85,15 @@ class RunFolder:
 
     def _clear(self) -> None:
         """Removes what a run writes and nothing else, whatever folder was named."""
-        names = ("config.yaml", "environment.json", "metrics.jsonl", FILE, f"{FILE}.sha256", "summary.json", "report.html")
+        names = (
+            "config.yaml",
+            "environment.json",
+            "metrics.jsonl",
+            FILE,
+            f"{FILE}.sha256",
+            "summary.json",
+            "report.html",
+        )
         for path in (*(self.path / name for name in names), *(self.path / "figures").glob("*.png")):
             path.unlink(missing_ok=True)
 

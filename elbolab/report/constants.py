@@ -82,7 +82,9 @@ def _words(value: Tensor, bits: float | None) -> tuple[np.ndarray, int, float | 
         if largest < 2**31:
             return counts.numpy().astype("<i4"), next(p for p in (1, 2, 3, 4) if largest < 2 ** (8 * p - 1)), step
     array = value.double().numpy()
-    if not value.dtype.is_floating_point or (array.size and (array == array.round()).all() and abs(array).max() < 2**31):
+    if not value.dtype.is_floating_point or (
+        array.size and (array == array.round()).all() and abs(array).max() < 2**31
+    ):
         largest = int(abs(array).max()) if array.size else 0
         return array.astype("<i4"), next(p for p in (1, 2, 3, 4) if largest < 2 ** (8 * p - 1)), 1.0
     if (array == array.astype(np.float32)).all():

@@ -26,10 +26,10 @@ class Noise:
             mean, deviation = torch.broadcast_tensors(*(torch.as_tensor(part) for part in arguments[:2]))
             return mean + deviation * self._taken(True, mean.shape)
         if name == "normal_functional":
-            mean, deviation = (*arguments[1:3], *(0.0, 1.0)[len(arguments) - 1 :])
+            mean, deviation = _two(arguments)
             return mean + deviation * self._taken(True, first.shape)
         if name == "uniform":
-            low, high = (*arguments[1:3], *(0.0, 1.0)[len(arguments) - 1 :])
+            low, high = _two(arguments)
             return low + (high - low) * self._taken(False, first.shape)
         if name == "bernoulli":
             return (self._taken(False, first.shape) < first).to(first)
@@ -45,3 +45,9 @@ class Noise:
         found = self._generator.standard_normal(size) if normal else self._generator.random(size)
         self.values += np.ravel(found).tolist()
         return torch.as_tensor(found, dtype=torch.float64).reshape(size)
+
+
+def _two(arguments: Sequence[Any]) -> tuple[Any, Any]:
+    """The second and third argument, 0 and 1 where they are left out."""
+    given = arguments[1:3]
+    return (given[0] if given else 0.0), (given[1] if len(given) > 1 else 1.0)

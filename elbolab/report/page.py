@@ -1,4 +1,4 @@
-"""One HTML file: a template, styles, JavaScript modules, data. Nothing in it is fetched, whatever comes in is escaped."""
+"""One HTML file: a template, styles, JavaScript modules, data; nothing is fetched, what comes in is escaped."""
 
 import html
 import json

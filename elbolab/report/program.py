@@ -132,7 +132,8 @@ def draws() -> frozenset[str]:
 
 
 def _name(node: Node) -> str:
-    return node.target._schema.name.split("::")[1] if hasattr(node.target, "_schema") else node.target.__name__
+    target: Any = node.target
+    return target._schema.name.split("::")[1] if hasattr(target, "_schema") else target.__name__
 
 
 def _drawn(node: Node) -> bool:
@@ -151,7 +152,8 @@ def _step(node: Node, places: dict[Node, Reference], known: dict[Node, Any], con
     def read(argument: Any) -> Any:
         return _argument(argument, places, known, constants)
 
-    return Step(name, node.target, read(positional), {key: read(value) for key, value in keywords.items()})
+    target: Any = node.target
+    return Step(name, target, read(positional), {key: read(value) for key, value in keywords.items()})
 
 
 def _bound(node: Node) -> tuple[list[Any], dict[str, Any]]:
@@ -190,7 +192,8 @@ def _attribute(graph: GraphModule, name: str) -> Tensor:
 
 def _computed(node: Node, known: dict[Node, Any]) -> Any:
     arguments = torch.fx.node.map_arg((node.args, node.kwargs), lambda parent: known[parent])
-    return node.target(*arguments[0], **arguments[1])
+    target: Any = node.target
+    return target(*arguments[0], **arguments[1])
 
 
 def _plain(value: Any) -> Any:

@@ -38,7 +38,9 @@ def is_image(shape: Sequence[int]) -> bool:
     return len(shape) == 2 and min(shape) > 1
 
 
-def told(lab: Experiment, parts: Parts, folder: RunFolder, means: Tensor, names: Sequence[str] | None) -> dict[str, Any]:
+def told(
+    lab: Experiment, parts: Parts, folder: RunFolder, means: Tensor, names: Sequence[str] | None
+) -> dict[str, Any]:
     """Plain values: what the run is, its history, how its data look."""
     test, chosen = lab.dataset.test, shown(lab)
     labels = lab.dataset.test_labels
@@ -89,7 +91,9 @@ def checks(found: Exported, values: Sequence[Tensor], x: Tensor) -> list[dict[st
         for name, program in found.programs.items():
             inputs = [{"x": x, "z": z}[part] for part in program.inputs]
             noise, outputs = found.check(name, list(values), *inputs, seed=7)
-            made.append({"program": name, "z": z.flatten().tolist(), "noise": noise, "sums": [_sum(o) for o in outputs]})
+            made.append(
+                {"program": name, "z": z.flatten().tolist(), "noise": noise, "sums": [_sum(o) for o in outputs]}
+            )
     return made
 
 
@@ -134,7 +138,7 @@ def _finite(value: Any) -> float | None:
 
 
 def column_names(settings: Mapping[str, Any], shape: Sequence[int]) -> list[str] | None:
-    """The names of the data's columns: text under `vocab` or `names` in the user's own .npz, if it is there."""
+    """The names of a bag's columns: text under `vocab` or `names` in the user's own .npz, if it is there."""
     path = ((settings.get("data") or {}).get("init_args") or {}).get("path")
     if len(shape) != 1 or not path or not Path(path).is_file() or Path(path).suffix != ".npz":
         return None

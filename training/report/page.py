@@ -31,7 +31,7 @@ def write(lab: Experiment, folder: RunFolder, means: Tensor, *, limit: int = LIM
     """
     parts, means = Parts(lab), means.detach().cpu().double()
     settings, summary = folder.settings(), folder.summary()
-    names = content.column_names(settings, lab.dataset.shape)
+    names = lab.dataset.columns or content.column_names(settings, lab.dataset.shape)
     told = content.told(lab, parts, folder, means, names)
     data = lab.dataset.test.cpu().double()[content.shown(lab)]
     places: dict[str, int] = {}
@@ -70,7 +70,9 @@ def write(lab: Experiment, folder: RunFolder, means: Tensor, *, limit: int = LIM
 
 
 def _line(chosen: Kept, size: int, limit: int) -> str:
-    weights = "float32 weights" if chosen.bits is None else f"weights of {chosen.bits:.1f} bits below their root mean square"
+    weights = (
+        "float32 weights" if chosen.bits is None else f"weights of {chosen.bits:.1f} bits below their root mean square"
+    )
     line = f"{size / 1e6:.2f} MB, {weights}"
     if chosen.exact and chosen.bits is not None:
         line += f", numbers within {chosen.apart:.1e} nats of the run's"
@@ -129,7 +131,11 @@ def _facts(lab: Experiment, folder: RunFolder, settings: Mapping[str, Any]) -> l
             rows.append((name.replace("_", " "), str(settings[name])))
     environment = folder.environment()
     rows += [(name, str(version)) for name, version in environment.get("packages", {}).items()]
-    rows += [(name, str(environment[name])) for name in ("python", "platform", "device", "threads", "started") if name in environment]
+    rows += [
+        (name, str(environment[name]))
+        for name in ("python", "platform", "device", "threads", "started")
+        if name in environment
+    ]
     return rows
 
 

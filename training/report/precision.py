@@ -1,4 +1,4 @@
-"""How exactly the weights are kept in a page of limited size, and what of the model is left out where they do not fit."""
+"""How exactly weights are kept in a page of limited size, and what of the model is left out where they do not fit."""
 
 import math
 from collections.abc import Callable
@@ -26,7 +26,9 @@ class Kept(NamedTuple):
     exact: bool
 
 
-def kept(parts: Parts, data: Tensor, prepare: Callable[[Exported], None], fits: Callable[[Exported, float | None], bool]) -> Kept:
+def kept(
+    parts: Parts, data: Tensor, prepare: Callable[[Exported], None], fits: Callable[[Exported, float | None], bool]
+) -> Kept:
     """The most that fits: all of it with numbers that equal the run's, else the decoder alone, else a coarse one.
 
     Args:
@@ -92,7 +94,7 @@ def _weigh(found: Exported, data: Tensor) -> None:
 
 
 def apart(found: Exported, data: Tensor, bits: float | None, only: int | None = None) -> float:
-    """The largest difference of a number in the page from that of the run's weights: nats, or a share of E[x|z]'s peak."""
+    """The largest difference of a number in the page from the run's: in nats, or as a share of E[x|z]'s peak."""
     exact, coarse = found.constants.values, found.constants.coarse(bits, only)
     pairs = [zip(_numbers(found, v, data), strict=True) for v in (exact, coarse)]
     return max((worst(a, b) for (a,), (b,) in zip(*pairs, strict=True)), default=0.0)

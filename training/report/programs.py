@@ -32,7 +32,7 @@ class Parts:
         """Takes copies: the run's own stay as they are."""
         self.model, self.guide = (part.cpu().double() for part in copy.deepcopy((lab.model, lab.guide)))
         for part in (self.model, self.guide):
-            part.requires_grad_(False)
+            part.requires_grad_(False).eval()
         x = lab.dataset.test[:1].cpu().double()
         with unchecked():
             self.pathwise = bool(self.guide.posterior(x).has_rsample)

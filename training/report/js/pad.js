@@ -106,6 +106,7 @@ export class Pad {
     this.ellipses.replaceChildren();
     this.cloud.replaceChildren();
     const [a, b] = this.plane();
+    if (posterior.mean && !posterior.mean.every(Number.isFinite)) return;
     if (posterior.covariance) {
       const { mean, covariance } = posterior;
       const n = mean.length;

@@ -2,9 +2,9 @@
 import { bars, lines } from "./chart.js";
 import { arraysOf, dataOf } from "./bytes.js";
 import { element, find, number, onFrame, replace, trouble } from "./dom.js";
-import { Generator } from "./random.js";
+import { Generator, given } from "./random.js";
 import { Machine, PROMISED } from "./machine.js";
-import { Numbers } from "./numbers.js";
+import { Numbers, losses } from "./numbers.js";
 import { Workbench } from "./workbench.js";
 import { chain } from "./chain.js";
 import { one } from "./one.js";
@@ -51,7 +51,7 @@ async function start() {
     },
   });
   document.body.dataset.ready = "yes";
-  return { machine, numbers, workbench };
+  return { machine, numbers, workbench, losses, given };
 }
 
 const page = start();

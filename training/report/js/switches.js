@@ -40,7 +40,7 @@ export class Switches {
   showPosterior({ mean, draws }) {
     const found = mean ?? this.rows.map((_, j) => draws.reduce((sum, z) => sum + z[j], 0) / draws.length);
     this.rows.forEach(({ bar, share }, j) => {
-      bar.style.width = `${100 * Math.min(1, Math.max(0, found[j]))}%`;
+      bar.style.width = `${100 * Math.min(1, Math.max(0, found[j] || 0))}%`;
       share.textContent = fixed(found[j], 2);
     });
   }

@@ -124,7 +124,9 @@ export class Workbench {
     this.move(from.map((value, j) => value + t * (to[j] - value)));
   }
 
+  // A z that is no point is left alone.
   move(z) {
+    if (!z.every(Number.isFinite)) return;
     this.z = z;
     this.redraw();
   }
