@@ -20,6 +20,7 @@ pathwise gradient, `Coded` for one that knows bits or one-hot codes by their log
 import math
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple, Protocol
 
 import pyro
@@ -31,9 +32,10 @@ from torch import Tensor, nn
 from torch.distributions import Distribution
 from torch.nn.modules.lazy import LazyModuleMixin
 
-from elbolab.estimators.conditions import EVERYWHERE, Condition, EveryLatent
+from elbolab.estimators.conditions import EVERYWHERE, MATCHED, Condition, EveryLatent
 from elbolab.programs.draw import Draw
 from elbolab.programs.reading import ProgramsChanged, Reading, Readings, read, undisturbed
+from elbolab.programs.separation import data_mix, particles_mix
 from elbolab.programs.sites import named
 
 
@@ -140,12 +142,21 @@ class Estimator(ELBO, nn.Module):
         Raises:
             ValueError: what is not served, what would have to be so, and who serves it.
         """
-        reading = read(model, guide, args, kwargs)
+        name, reading = type(self).__name__, read(model, guide, args, kwargs)
+        if MATCHED.offence(reading) is None:
+            reading = replace(reading, mixes=data_mix(model, guide, args, kwargs, reading))
         for condition in (*EVERYWHERE, *self.conditions):
             if (offence := condition.offence(reading)) is not None:
                 able = named(cls.__name__ for cls in concrete(Estimator) if cls.serves(reading))
                 others = f". Estimators for it: {able}" if able else ""
-                raise ValueError(f"{type(self).__name__} serves {condition.words}, and {offence}{others}")
+                raise ValueError(f"{name} serves {condition.words}, and {offence}{others}")
+        if self.vectorize_particles and self.particles > 1:
+            reason = particles_mix(model, guide, args, kwargs, reading, self._least_nesting)
+            if reason:
+                raise ValueError(
+                    f"{name} runs its {self.particles} particles as one plate, and model or guide do not broadcast over"
+                    f" it ({reason}): {name}(..., vectorize_particles=False) runs them one by one"
+                )
         if any(isinstance(m, LazyModuleMixin) and m.has_uninitialized_params() for m in self.modules()):
             with undisturbed(model, guide):
                 self.prepare(Draw(model, guide, args, kwargs, reading=reading))

@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.distributions import Distribution
 
 from elbolab.estimators.base import Estimator
-from elbolab.estimators.conditions import CODES, INDEPENDENT, Condition
+from elbolab.estimators.conditions import CODES, INDEPENDENT, SEPARATE, Condition
 from elbolab.programs.draw import Draw
 from elbolab.programs.sites import base
 
@@ -156,8 +156,9 @@ class Codes:
         return {name: function(kind(q), *(m[name] for m in more)) for name, q in self.draw.posteriors.items()}
 
     def rows(self, latent: Mapping[str, Tensor]) -> Tensor:
-        """The numbers of a datum, of all its latents: shape (particles, batch, numbers)."""
-        found = [self.draw.rows(latent[name], q.event_dim) for name, q in self.draw.posteriors.items()]
+        """The numbers of a datum, of all its latents or of some: shape (particles, batch, numbers)."""
+        posteriors = self.draw.posteriors
+        found = [self.draw.rows(value, posteriors[name].event_dim) for name, value in latent.items()]
         return torch.cat(found, -1)
 
     def dot(self, one: Mapping[str, Tensor], other: Mapping[str, Tensor]) -> Tensor:
@@ -220,4 +221,4 @@ def slope(draw: Draw, values: Mapping[str, Tensor], particles: int | None = None
 class Coded(Estimator):
     """What estimators share that know q by its logits: bits or one-hot codes that are independent given x."""
 
-    conditions: tuple[Condition, ...] = (CODES, INDEPENDENT)
+    conditions: tuple[Condition, ...] = (CODES, INDEPENDENT, SEPARATE)

@@ -77,6 +77,11 @@ INDEPENDENT = Condition("latents that are independent given x", _dependent)
 DRAWN = Condition("guides that draw every latent of the model from a density, and nothing else", _point_mass)
 WHOLE_DATA = Condition("data of which none are left out below a latent that they share", _subsample_inside)
 
+SEPARATE = Condition(
+    "data that are independent given the parameters",
+    lambda reading: "the log-density of a datum changes with the latents of another" if reading.mixes else None,
+)
+
 
 def _unmatched(reading: Reading) -> str | None:
     model, guide = reading.model, reading.guide

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.autograd import Function
 
 from elbolab.estimators.base import Estimate, Known
-from elbolab.estimators.conditions import REPARAMETERISED, WHOLE_DATA, Condition
+from elbolab.estimators.conditions import REPARAMETERISED, SEPARATE, WHOLE_DATA, Condition
 from elbolab.estimators.kinds import MultiSample, Reparameterised
 from elbolab.estimators.pathwise import detached
 from elbolab.estimators.score import log_mean
@@ -59,6 +59,7 @@ class IWAEStickingTheLanding(_Pathwise):
     Reparameterized Gradient Estimators for Monte Carlo Objectives*). At K = 1 it is StickingTheLanding.
     """
 
+    conditions: tuple[Condition, ...] = (*_Pathwise.conditions, SEPARATE)
     unbiased = False
 
     def estimate(self, draw: Draw) -> Estimate:
@@ -163,7 +164,7 @@ class DReG(MultiSample):
     StickingTheLanding.
     """
 
-    conditions: tuple[Condition, ...] = (WHOLE_DATA, REPARAMETERISED)
+    conditions: tuple[Condition, ...] = (WHOLE_DATA, REPARAMETERISED, SEPARATE)
 
     def estimate(self, draw: Draw) -> Estimate:
         drawn = Reweighed(draw)

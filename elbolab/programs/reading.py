@@ -30,7 +30,8 @@ class Reading:
     """The sites of a model and a guide by their names, in the order in which they are met.
 
     `nesting` is how deep plates are nested; `shared` the plates that every site is in that depends on a latent, which
-    make the data independent given the parameters. `looks` tells whether a later run is of the same programs.
+    make the data independent given the parameters; `mixes` whether they are found not to be, for all that. `looks`
+    tells whether a later run is of the same programs.
     """
 
     model: Mapping[str, Site]
@@ -38,6 +39,7 @@ class Reading:
     nesting: int
     shared: tuple[Plate, ...]
     looks: tuple[frozenset[tuple], frozenset[tuple]]
+    mixes: bool = False
 
     @property
     def latents(self) -> list[Site]:
@@ -83,7 +85,7 @@ def read(model: Callable, guide: Callable, arguments: tuple = (), keywords: Mapp
         ValueError: the shapes of a site do not fit its plates, or model and guide disagree about them.
     """
     keywords = keywords or {}
-    with undisturbed(model, guide), _validation(False):
+    with undisturbed(model, guide), unvalidated():
         dependence = Dependence()
         guide_trace, guide_sites = _followed(guide, arguments, keywords, dependence)
         program = poutine.replay(model, trace=replayable(guide_trace))
@@ -167,10 +169,10 @@ def _check_shapes(model: poutine.Trace, guide: poutine.Trace, nesting: int) -> N
 
 
 @contextmanager
-def _validation(on: bool) -> Iterator[None]:
-    """Pyro's and PyTorch's validation of values, which reads them back."""
+def unvalidated() -> Iterator[None]:
+    """Without Pyro's and PyTorch's validation of values, which reads them back."""
     before = pyro.settings.get("validate_distributions_pyro"), pyro.settings.get("validate_distributions_torch")
-    pyro.settings.set(validate_distributions_pyro=on, validate_distributions_torch=on)
+    pyro.settings.set(validate_distributions_pyro=False, validate_distributions_torch=False)
     try:
         yield
     finally:
