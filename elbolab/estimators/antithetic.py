@@ -15,14 +15,14 @@ from torch import Tensor
 
 from elbolab.estimators.base import Estimate
 from elbolab.estimators.codes import Coded, Codes, uniform
-from elbolab.estimators.conditions import BITS, SEPARATE, Condition
+from elbolab.estimators.conditions import BITS, Condition
 from elbolab.programs.draw import Draw
 
 
 class _Mirrored(Coded):
     """1/K sum_k [f(b) - f(b')] c(u, l), c of a mean that depends on the estimator."""
 
-    conditions: tuple[Condition, ...] = (BITS, SEPARATE)
+    conditions: tuple[Condition, ...] = (BITS,)
 
     @abstractmethod
     def factor(self, u: Tensor, logits: Tensor, b: Tensor, mirrored: Tensor) -> Tensor:

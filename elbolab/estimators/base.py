@@ -8,7 +8,8 @@ pathwise gradient, `Coded` for one that knows bits or one-hot codes by their log
   answers from a `Reading` what is amiss (a site's name and why), or None. They are checked before the first step and
   whenever the programs change, are what an error offers in its place, and are the table of who serves what; an
   estimator has no checks of its own. A class that adds to those of its base says
-  `conditions = (*Base.conditions, MINE)`.
+  `conditions = (*Base.conditions, MINE)`. Data have to be independent given the parameters unless it says
+  `mixed_data = True`, as one may whose surrogate is the bound itself.
 - `unbiased`, `bound` and `targets`: what the gradient is of, by name and as a function of what is known.
 - `estimate(draw)`: the bound and the surrogate, each of shape (batch,), from `draw.log_p`, `log_q`, `log_weight` and
   `log_density`, of shape (particles, batch), at the drawn latents or at others (`draw.log_p(values, particles)`).
@@ -32,7 +33,7 @@ from torch import Tensor, nn
 from torch.distributions import Distribution
 from torch.nn.modules.lazy import LazyModuleMixin
 
-from elbolab.estimators.conditions import EVERYWHERE, MATCHED, Condition, EveryLatent
+from elbolab.estimators.conditions import EVERYWHERE, MATCHED, SEPARATE, Condition, EveryLatent
 from elbolab.programs.draw import Draw
 from elbolab.programs.reading import ProgramsChanged, Reading, Readings, read, undisturbed
 from elbolab.programs.separation import data_mix, particles_mix
@@ -76,6 +77,7 @@ class Estimator(ELBO, nn.Module):
     """
 
     conditions: tuple[Condition, ...] = ()
+    mixed_data: bool = False  # right where a datum's density depends on another's latents, as with batch normalisation
     unbiased: bool = True
     closed_form_kl: bool = False  # takes KL(q || p) in closed form where there is one
     least_particles: int = 1
@@ -145,7 +147,7 @@ class Estimator(ELBO, nn.Module):
         name, reading = type(self).__name__, read(model, guide, args, kwargs)
         if MATCHED.offence(reading) is None:
             reading = replace(reading, mixes=data_mix(model, guide, args, kwargs, reading))
-        for condition in (*EVERYWHERE, *self.conditions):
+        for condition in self.asks():
             if (offence := condition.offence(reading)) is not None:
                 able = named(cls.__name__ for cls in concrete(Estimator) if cls.serves(reading))
                 others = f". Estimators for it: {able}" if able else ""
@@ -169,7 +171,12 @@ class Estimator(ELBO, nn.Module):
     @classmethod
     def serves(cls, reading: Reading) -> bool:
         """Whether two programs meet all its conditions."""
-        return all(condition.offence(reading) is None for condition in (*EVERYWHERE, *cls.conditions))
+        return all(condition.offence(reading) is None for condition in cls.asks())
+
+    @classmethod
+    def asks(cls) -> tuple[Condition, ...]:
+        """All conditions, those that every estimator has too."""
+        return *EVERYWHERE, *(() if cls.mixed_data else (SEPARATE,)), *cls.conditions
 
     @classmethod
     def serves_latent(cls, q: Distribution) -> bool:

@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.distributions import Distribution
 
 from elbolab.estimators.base import Estimator
-from elbolab.estimators.conditions import CODES, INDEPENDENT, SEPARATE, Condition
+from elbolab.estimators.conditions import CODES, INDEPENDENT, Condition
 from elbolab.programs.draw import Draw
 from elbolab.programs.sites import base
 
@@ -221,4 +221,4 @@ def slope(draw: Draw, values: Mapping[str, Tensor], particles: int | None = None
 class Coded(Estimator):
     """What estimators share that know q by its logits: bits or one-hot codes that are independent given x."""
 
-    conditions: tuple[Condition, ...] = (CODES, INDEPENDENT, SEPARATE)
+    conditions: tuple[Condition, ...] = (CODES, INDEPENDENT)

@@ -110,4 +110,4 @@ MATCHED = Condition(
     "guides that draw all latents of the model, and no others that are not marked auxiliary", _unmatched
 )
 NAMED = Condition("guides whose draws are all sample statements", _density_of_its_own)
-EVERYWHERE = (MATCHED, NAMED)  # what no estimator does without
+EVERYWHERE = (MATCHED, NAMED)  # what no estimator does without; SEPARATE is asked by all that do not say otherwise

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from elbolab.estimators.base import Estimate, Estimator
 from elbolab.estimators.codes import Bits, kind
-from elbolab.estimators.conditions import CODES, SEPARATE, Condition
+from elbolab.estimators.conditions import CODES, Condition
 from elbolab.programs.draw import Draw
 
 
@@ -20,7 +20,7 @@ class Enumeration(Estimator):
     of a code with n categories, and the product over several. Pyro's `TraceEnum_ELBO` enumerates by sites.
     """
 
-    conditions: tuple[Condition, ...] = (CODES, SEPARATE)
+    conditions: tuple[Condition, ...] = (CODES,)
 
     def __init__(self, num_particles: int = 1, *, limit: int = 2**12, **options: Any) -> None:
         """

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.autograd import Function
 
 from elbolab.estimators.base import Estimate, Known
-from elbolab.estimators.conditions import REPARAMETERISED, SEPARATE, WHOLE_DATA, Condition
+from elbolab.estimators.conditions import REPARAMETERISED, WHOLE_DATA, Condition
 from elbolab.estimators.kinds import MultiSample, Reparameterised
 from elbolab.estimators.pathwise import detached
 from elbolab.estimators.score import log_mean
@@ -47,6 +47,8 @@ class IWAE(_Pathwise):
     *Rainforth et al., 2018, Tighter Variational Bounds are Not Necessarily Better*).
     """
 
+    mixed_data = True
+
     def estimate(self, draw: Draw) -> Estimate:
         bound = log_mean(draw.log_weight())
         return Estimate(bound, bound)
@@ -59,7 +61,6 @@ class IWAEStickingTheLanding(_Pathwise):
     Reparameterized Gradient Estimators for Monte Carlo Objectives*). At K = 1 it is StickingTheLanding.
     """
 
-    conditions: tuple[Condition, ...] = (*_Pathwise.conditions, SEPARATE)
     unbiased = False
 
     def estimate(self, draw: Draw) -> Estimate:
@@ -73,6 +74,8 @@ class CIWAE(_Pathwise):
 
     *Rainforth et al., 2018, Tighter Variational Bounds are Not Necessarily Better*.
     """
+
+    mixed_data = True
 
     def __init__(self, num_particles: int = 5, *, beta: float = 0.5, **options: Any) -> None:
         """
@@ -105,6 +108,8 @@ class MIWAE(_Pathwise):
 
     *Rainforth et al., 2018, Tighter Variational Bounds are Not Necessarily Better*.
     """
+
+    mixed_data = True
 
     def __init__(self, num_particles: int = 5, *, batches: int = 4, **options: Any) -> None:
         """
@@ -164,7 +169,7 @@ class DReG(MultiSample):
     StickingTheLanding.
     """
 
-    conditions: tuple[Condition, ...] = (WHOLE_DATA, REPARAMETERISED, SEPARATE)
+    conditions: tuple[Condition, ...] = (WHOLE_DATA, REPARAMETERISED)
 
     def estimate(self, draw: Draw) -> Estimate:
         drawn = Reweighed(draw)

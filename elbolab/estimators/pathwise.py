@@ -15,6 +15,8 @@ from elbolab.programs.kl import closed_forms
 class Pathwise(Reparameterised):
     """The total derivative of log p(x, z) - log q(z|x) at drawn z (Kingma and Welling, 2014, SGVB-A)."""
 
+    mixed_data = True
+
     def estimate(self, draw: Draw) -> Estimate:
         elbo = draw.log_weight().mean(0)
         return Estimate(elbo, elbo)
@@ -27,6 +29,7 @@ class PathwiseAnalyticKL(Reparameterised):
     draws given it, and where both programs mask it alike; else it is log q - log p at the drawn z.
     """
 
+    mixed_data = True
     closed_form_kl = True
 
     def estimate(self, draw: Draw) -> Estimate:
@@ -41,6 +44,8 @@ class StickingTheLanding(Reparameterised):
     The total derivative, less the score d log q(z|x) / dphi at z held still, whose expectation is 0. At the exact
     posterior nothing is left: the gradient is 0 for every draw. Far from it the score may cancel noise instead.
     """
+
+    mixed_data = True
 
     def estimate(self, draw: Draw) -> Estimate:
         log_weight = draw.log_weight()

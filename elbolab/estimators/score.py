@@ -13,7 +13,7 @@ from pyro.poutine.messenger import Messenger
 from torch import Tensor, nn
 
 from elbolab.estimators.base import Estimate, Estimator
-from elbolab.estimators.conditions import SEPARATE, WHOLE_DATA, Condition
+from elbolab.estimators.conditions import WHOLE_DATA, Condition
 from elbolab.estimators.kinds import MultiSample
 from elbolab.programs.draw import Draw
 from elbolab.programs.sites import role
@@ -21,8 +21,6 @@ from elbolab.programs.sites import role
 
 class _Score(Estimator):
     """(log w - b) d log q(z|x) + d_theta log p(x, z)."""
-
-    conditions: tuple[Condition, ...] = (SEPARATE,)
 
     def sampler(self) -> Messenger:
         return DetachedDraws()
@@ -179,7 +177,7 @@ class VIMCO(MultiSample):
     the place of w_k; unbiased for L (*Mnih and Rezende, 2016, Variational Inference for Monte Carlo Objectives*).
     """
 
-    conditions: tuple[Condition, ...] = (WHOLE_DATA, SEPARATE)
+    conditions: tuple[Condition, ...] = (WHOLE_DATA,)
     least_particles = 2
 
     def sampler(self) -> Messenger:

@@ -8,7 +8,7 @@ from pyro.poutine.messenger import Messenger
 from torch import Tensor
 
 from elbolab.estimators.base import Estimate, Known
-from elbolab.estimators.conditions import DRAWN, REPARAMETERISED, SEPARATE, WHOLE_DATA, Condition
+from elbolab.estimators.conditions import DRAWN, REPARAMETERISED, WHOLE_DATA, Condition
 from elbolab.estimators.kinds import MultiSample
 from elbolab.estimators.multisample import Reweighed
 from elbolab.estimators.pathwise import detached
@@ -19,7 +19,7 @@ from elbolab.programs.draw import Draw
 class _Wake(MultiSample):
     """What both share. With one particle its weight is 1 whatever was drawn, and nothing is learnt from it."""
 
-    conditions: tuple[Condition, ...] = (WHOLE_DATA, DRAWN, SEPARATE)
+    conditions: tuple[Condition, ...] = (WHOLE_DATA, DRAWN)
     unbiased = False
     least_particles = 2
 
