@@ -6,6 +6,7 @@ from elbolab.estimators.control_variates import REBAR, RELAX, MuProp
 from elbolab.estimators.copula import ARMS
 from elbolab.estimators.coupled import DisARMIW, DisARMSB, DisARMTree
 from elbolab.estimators.enumeration import Enumeration
+from elbolab.estimators.free_bits import FreeBits
 from elbolab.estimators.hierarchical import GDReG
 from elbolab.estimators.measure_valued import MeasureValued
 from elbolab.estimators.multisample import CIWAE, IWAE, MIWAE, PIWAE, DReG, IWAEStickingTheLanding
@@ -32,6 +33,7 @@ __all__ = [
     "DisARMSB",
     "DisARMTree",
     "DoubleCV",
+    "FreeBits",
     "GDReG",
     "GappedStraightThrough",
     "MeasureValued",
