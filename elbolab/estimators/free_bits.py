@@ -1,4 +1,4 @@
-"""The ELBO with free bits: below a number of nats the KL of a latent coordinate costs nothing, so that it stays in use."""
+"""The ELBO with free bits: the KL of a latent coordinate costs nothing below a number of nats, so that it is used."""
 
 from collections.abc import Mapping
 from typing import Any
