@@ -4,8 +4,8 @@ from typing import Any
 
 import torch
 from pyro.poutine.messenger import Messenger
-from pyro.poutine.util import site_is_subsample
 from torch import Tensor
+from torch.distributions import Bernoulli
 
 from elbolab.estimators.base import Estimate
 from elbolab.estimators.codes import Coded, Codes, uniform
@@ -45,18 +45,20 @@ class ARMS(Coded):
         f = (log_p - draw.log_q()).detach()
         factors = {}
         for name, logits in bits.logits.items():
-            r = torch.minimum(*correlations(logits.detach().sigmoid(), self.num_particles))
+            r = torch.minimum(*correlations(logits.detach(), self.num_particles))
             factors[name] = bits.values[name] / (1 - r)
         count = self.num_particles
         surrogate = log_p + (f - f.mean(0)) * count / (count - 1) * bits.dot(factors, bits.logits)
         return Estimate(f.mean(0), surrogate.mean(0))
 
 
-def correlations(p: Tensor, count: int) -> tuple[Tensor, Tensor]:
-    """Those of two of the bits 1[u > 1 - p], and of two of the bits 1[u < p]."""
-    power, odds = count - 1, (p * (1 - p)).clamp(min=torch.finfo(p.dtype).tiny)
-    above, below = ((2 * t ** (1 / power) - 1).clamp(min=0) ** power for t in (p, 1 - p))
-    return (above - p.square()) / odds, (below - (1 - p).square()) / odds
+def correlations(logits: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """Those of two of the bits 1[u > 1 - p], and of two of the bits 1[u < p]; in float64, as small numbers cancel."""
+    sides = [side.double().sigmoid() for side in (logits, -logits)]
+    power, odds = count - 1, (sides[0] * sides[1]).clamp(min=torch.finfo(torch.float64).tiny)
+    together = ((2 * t ** (1 / power) - 1).clamp(min=0) ** power - t.square() for t in sides)
+    above, below = ((covariance / odds).to(logits) for covariance in together)
+    return above, below
 
 
 class Copula(Messenger):
@@ -67,12 +69,12 @@ class Copula(Messenger):
         self.particles = particles
 
     def _pyro_sample(self, msg: dict[str, Any]) -> None:
-        if msg["type"] == "sample" and not msg["done"] and not site_is_subsample(msg) and role(msg) == "latent":
+        q = base(msg["fn"]) if msg["type"] == "sample" else None
+        if isinstance(q, Bernoulli) and not msg["done"] and role(msg) == "latent":
             if msg["fn"].batch_shape[:1] != (self.particles,):
                 raise ValueError(f"{msg['name']} is not drawn once per particle: it has {msg['fn'].batch_shape}")
-            logits = base(msg["fn"]).logits
-            e = -uniform(logits).log()
+            e = -uniform(q.logits).log()
             u = 1 - (1 - e / e.sum(0)) ** (self.particles - 1)
-            p = logits.sigmoid()
-            above, below = correlations(p, self.particles)
+            above, below = correlations(q.logits, self.particles)
+            p = q.logits.sigmoid()
             msg["value"], msg["done"] = torch.where(above < below, u > 1 - p, u < p).to(p), True

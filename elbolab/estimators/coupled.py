@@ -32,7 +32,9 @@ def stick(categories: int) -> Sides:
 
 def halves(categories: int) -> Sides:
     """A tree that splits its categories in two halves at every node."""
-    left, right, rest = [], [], [range(categories)]
+    left: list[Tensor] = []
+    right: list[Tensor] = []
+    rest = [range(categories)]
     while rest:
         one = rest.pop()
         middle = (len(one) + 1) // 2

@@ -5,7 +5,6 @@ from typing import Any
 
 import torch
 from pyro.poutine.messenger import Messenger
-from pyro.poutine.util import site_is_subsample
 from torch import Tensor
 from torch.distributions import Cauchy, Distribution, Laplace, MultivariateNormal, Normal
 
@@ -98,5 +97,5 @@ class Priors(Messenger):
         self.found: dict[str, Prior] = {}
 
     def _pyro_post_sample(self, msg: dict[str, Any]) -> None:
-        if msg["type"] == "sample" and not site_is_subsample(msg) and role(msg) == "latent":
+        if msg["type"] == "sample" and role(msg) == "latent":
             self.found[msg["name"]] = Prior(msg)

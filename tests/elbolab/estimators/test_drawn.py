@@ -142,7 +142,7 @@ def test_half_an_estimator_is_seen(name, monkeypatch):
             lambda self: coupled.Path(self.logits, _shuffled(self.z), self.left, self.right),
         ),
         "DisARMIW": (coupled, "stick", coupled.halves),
-        "ARMS": (copula, "correlations", lambda p, count: (p * 0, p * 0 - 1e-9)),
+        "ARMS": (copula, "correlations", lambda logits, count: (logits * 0, logits * 0 - 1e-9)),
         "RODEO": (RODEO, "output", lambda self, tangent, f: torch.stack([tangent, tangent + f], -1)),
         "GDReG": (hierarchical, "moved", lambda p, z: z + 0 * hierarchical.base(p).loc),
         "CUBO": (renyi, "detached", lambda values: values),
