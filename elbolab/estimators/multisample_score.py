@@ -120,7 +120,8 @@ class OVIS(_MultiSampleScore):
 
     @property
     def bound(self) -> str:
-        return f"{super().bound}, {self.gamma:g} KL(p || q)" if self.gamma else super().bound
+        share = "" if self.gamma == 1 else f"{self.gamma:g} "
+        return f"{super().bound}, {share}KL(p || q)" if self.gamma else super().bound
 
     def targets(self, known: Known) -> tuple[Tensor, Tensor]:
         own = known.iwae(self.num_particles)
