@@ -58,14 +58,16 @@ from elbolab.estimators import (
 if TYPE_CHECKING:
     from elbolab.auditing import Verdict, audit
     from elbolab.graph.capture import capture
-    from elbolab.graph.trace import CannotCapture
+    from elbolab.graph.reads import CannotCapture
     from elbolab.importance_sampling import Evidence, evidence
     from elbolab.programs.densities import Densities, densities
     from elbolab.programs.kl import analytic_kl, kl_routes
+    from elbolab.stepping import CompiledSVI
     from elbolab.studying import Result, study
 
 _WHEN_ASKED_FOR = {
-    "CannotCapture": "elbolab.graph.trace",
+    "CannotCapture": "elbolab.graph.reads",
+    "CompiledSVI": "elbolab.stepping",
     "Densities": "elbolab.programs.densities",
     "Evidence": "elbolab.importance_sampling",
     "Result": "elbolab.studying",
@@ -121,6 +123,7 @@ __all__ = [
     "RLOO",
     "VIMCO",
     "CannotCapture",
+    "CompiledSVI",
     "Concrete",
     "DReG",
     "Densities",

@@ -27,6 +27,7 @@ PARTS = {
     "elbolab.oracles": set(),
     "elbolab.symbolic": {"elbolab.graph"},
     "elbolab.estimators": FOUNDATION,
+    "elbolab.stepping": {"elbolab.graph"},
     "elbolab.importance_sampling": FOUNDATION,
     "elbolab.auditing": FOUNDATION | {"elbolab.estimators", "elbolab.symbolic", "elbolab.oracles"},
     "elbolab.studying": FOUNDATION | {"elbolab.estimators", "elbolab.symbolic", "elbolab.oracles"},

@@ -48,7 +48,7 @@ def compile_graph(graph: GraphModule, examples: Sequence[Tensor]) -> Callable[..
         graph: takes and returns tensors; it may write into its inputs.
         examples: what it will be called with, or the like.
     """
-    options = _OPTIONS
+    options: dict[str, bool | int] = dict(_OPTIONS)
     if examples[0].device.type == "cpu":
         options = _OPTIONS | _OPTIONS_CPU
         _scalars_once(graph)
@@ -109,7 +109,7 @@ def _scalars_once(graph: GraphModule) -> None:
 
 def _kept(graph: Graph, scalars: list[Node]) -> dict[Node, Node]:
     """The same numbers, each computed once: one call for all of a dtype."""
-    kept = {}
+    kept: dict[Node, Node] = {}
     for dtype in {node.meta["val"].dtype: None for node in scalars}:  # a set's order would change from run to run
         alike = [node for node in scalars if node.meta["val"].dtype == dtype]
         together = _call(graph, once, _call(graph, aten.stack.default, alike))

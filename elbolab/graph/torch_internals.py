@@ -11,8 +11,8 @@ from unittest import mock
 import torch
 from torch import Tensor
 from torch._decomp import core_aten_decompositions
-from torch.fx import GraphModule
-from torch.fx.experimental.proxy_tensor import get_proxy_mode, has_proxy_slot, make_fx
+from torch.fx import GraphModule, Node
+from torch.fx.experimental.proxy_tensor import disable_proxy_modes_tracing, get_proxy_mode, get_proxy_slot, make_fx
 from torch.utils import _pytree as pytree
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -23,8 +23,9 @@ __all__ = [
     "inductor",
     "linear",
     "make_fx",
+    "node_of",
     "pytree",
-    "tracked",
+    "untraced",
 ]
 
 
@@ -48,7 +49,13 @@ def core_operations() -> dict[Any, Callable[..., Any]]:
     return core_aten_decompositions()
 
 
-def tracked(value: Tensor) -> bool:
-    """Whether a trace that is being made follows this tensor; any other is a constant in it."""
+def node_of(tensor: Tensor) -> Node | None:
+    """Where a tensor stands in the graph that is being traced; None: it comes from outside of it."""
     mode = get_proxy_mode()
-    return mode is not None and has_proxy_slot(value, mode.tracer)
+    found = None if mode is None else get_proxy_slot(tensor, mode.tracer, None)
+    return None if found is None else found.proxy.node
+
+
+def untraced() -> AbstractContextManager[Any]:
+    """Operations in it are carried out, and are no part of the graph that is being traced."""
+    return disable_proxy_modes_tracing()

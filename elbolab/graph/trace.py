@@ -4,6 +4,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from traceback import walk_tb
 from types import FrameType
 from typing import Any
 
@@ -13,13 +14,10 @@ from torch import Tensor
 from torch.fx import Graph, GraphModule, Node
 from torch.overrides import TorchFunctionMode
 
-from elbolab.graph.torch_internals import core_operations, make_fx, tracked
+from elbolab.graph.reads import CannotCapture, line
+from elbolab.graph.torch_internals import core_operations, make_fx, node_of
 
 aten = torch.ops.aten
-
-
-class CannotCapture(Exception):
-    """The programs do something that is no fixed sequence of tensor operations; the message says what."""
 
 
 class NoReadback(TorchFunctionMode):
@@ -55,7 +53,7 @@ def _one_hot(index: Tensor, num_classes: int = -1) -> Tensor:
 _READBACKS = frozenset(
     {"item", "__bool__", "__float__", "__int__", "tolist", "numpy", "equal", "allclose", "register_hook"}
 )
-_LIBRARIES = tuple(str(Path(module.__file__).parent) for module in (torch, pyro))
+_LIBRARIES = tuple(str(Path(module.__file__ or "").parent) for module in (torch, pyro))
 
 
 def _asking(frame: FrameType | None) -> str | None:
@@ -91,10 +89,15 @@ def trace(function: Callable[..., Any], *examples: Any, strict: bool = True) -> 
         CannotCapture: the function looks at values, or does what PyTorch's tracer does not know.
     """
 
-    with _said(), unchecked():
-        graph = _tidied(make_fx(_quiet(function, strict=strict))(*examples))
-        if any(map(_writes, graph.graph.nodes)):
-            graph = _tidied(make_fx(torch.func.functionalize(graph, remove="mutations"))(*examples))
+    with said(), unchecked():
+        return pure(make_fx(_quiet(function, strict=strict))(*examples), *examples)
+
+
+def pure(graph: GraphModule, *examples: Any) -> GraphModule:
+    """The same graph, writing into its inputs at its end at most; the examples are written into."""
+    graph = _tidied(graph)
+    if any(map(_writes, graph.graph.nodes)):
+        graph = _tidied(make_fx(torch.func.functionalize(graph, remove="mutations"))(*examples))
     return graph
 
 
@@ -104,7 +107,7 @@ def operations(function: Callable[..., Any], *examples: Any) -> GraphModule:
     Raises:
         CannotCapture: the function does what PyTorch's tracer does not know.
     """
-    with _said(), unchecked():
+    with said(), unchecked():
         graph = make_fx(_quiet(function, strict=False))(*examples)
     graph.graph.eliminate_dead_code()
     return graph
@@ -131,15 +134,18 @@ def _quiet(function: Callable[..., Any], *, strict: bool) -> Callable[..., Any]:
 
 
 @contextmanager
-def _said() -> Iterator[None]:
+def said() -> Iterator[None]:
     """Whatever a program does that is not tensor operations is said in its own words."""
     try:
         yield
     except CannotCapture:
         raise
     except Exception as error:
+        where, *_ = (line(frame) for frame, _ in reversed(list(walk_tb(error.__traceback__))))
+        if "_local_scalar_dense" in str(error):
+            raise CannotCapture(f"{where} asks for a value, inside of an operation") from error
         reason = (str(error).strip().splitlines() or [""])[0]
-        raise CannotCapture(f"{type(error).__name__}: {reason}") from error
+        raise CannotCapture(f"{where}: {type(error).__name__}: {reason}") from error
 
 
 def _writes(node: Node) -> bool:

@@ -1,0 +1,274 @@
+"""A step of SVI, or an evaluation of its loss, as one graph: the programs, the backward pass and the optimiser."""
+
+import copy
+import random
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+from unittest import mock
+
+import numpy as np
+import pyro
+import torch
+from pyro import poutine
+from torch import Tensor
+from torch.distributions import Distribution
+from torch.fx import GraphModule, Node
+
+from elbolab.graph.capture import generators_kept
+from elbolab.graph.inductor import compile_graph
+from elbolab.graph.reads import CannotCapture, Dependence, shaped_by_values
+from elbolab.graph.stand_ins import StandIns
+from elbolab.graph.torch_internals import make_fx, pytree
+from elbolab.graph.trace import pure, said, unchecked
+from elbolab.stepping.optimizers import Moved
+from elbolab.stepping.surroundings import Surroundings
+
+aten = torch.ops.aten
+
+
+@dataclass
+class StepGraph:
+    """What was traced. The graph takes `inputs` and answers losses, what is assigned, gradients, in that order."""
+
+    graph: GraphModule
+    parameters: list[Tensor]
+    moved: Moved | None
+    outside: list[Tensor]
+    written: list[int]  # of those outside, which a step writes into
+    assigned: list[tuple[Any, Any]]  # containers and keys that get another tensor
+    losses: int
+    loss_spec: Any
+    with_gradient: list[int]  # which parameters
+    reads: list[tuple[Tensor, int, Tensor]] = field(default_factory=list)  # outside: tensor, its version, its value
+    followed: list[tuple[int, Any, Any]] = field(default_factory=list)  # outside, where an assigned one is next time
+    read_arguments: dict[int, Tensor] = field(default_factory=dict)
+    run: Callable[..., Any] | None = None
+
+    def inputs(self, numbers: Sequence[Tensor], arguments: Sequence[Tensor]) -> list[Tensor]:
+        memory = [] if self.moved is None else [where[name] for where, name in self.moved.memory]
+        for place, container, key in self.followed:
+            self.outside[place] = container[key]
+        return [*(p.detach() for p in self.parameters), *memory, *numbers, *self.outside, *arguments]
+
+    def compile(self, inputs: Sequence[Tensor]) -> None:
+        """Compiles the graph, without the gradients among its answers where it moves the parameters itself.
+
+        Raises:
+            CannotCapture: there is no compiler, or an operation that Inductor does not know.
+        """
+        graph = copy.deepcopy(self.graph)
+        output = next(iter(reversed(graph.graph.nodes)))
+        if self.moved is not None:
+            output.args = (list(output.args[0])[: self.losses + len(self.assigned)],)
+        graph.graph.eliminate_dead_code()
+        graph.recompile()
+        try:
+            self.run = compile_graph(graph, inputs)
+        except Exception as error:
+            reason = (str(error).strip().splitlines() or [""])[0]
+            raise CannotCapture(f"it cannot be compiled: {type(error).__name__}: {reason}") from error
+
+    def differs(self, arguments: Sequence[Tensor]) -> bool:
+        """Whether a value that was read while it was traced is another one now."""
+        for tensor, version, value in self.reads:
+            if tensor._version != version and not torch.equal(tensor, value):
+                return True
+        return any(not torch.equal(arguments[i], value) for i, value in self.read_arguments.items())
+
+
+def traced(
+    call: Callable[..., Any],
+    parameters: Sequence[Tensor],
+    moved: Moved | None,
+    surroundings: Surroundings,
+    leaves: Sequence[Any],
+    spec: Any,
+    numbers: Sequence[Tensor],
+) -> StepGraph:
+    """Runs `call(*args, **kwargs)`, which asks for gradients by `backward`, once, and makes a graph of it.
+
+    Nothing stays changed: not the generators, parameters, buffers, attributes or plain values.
+
+    Args:
+        call: the programs and their loss.
+        parameters: what is trained.
+        moved: their optimiser; None: the graph gives gradients.
+        surroundings: what the programs can see.
+        leaves, spec: the arguments, flattened.
+        numbers: what the optimiser counts in Python.
+
+    Raises:
+        CannotCapture: what is done is no fixed sequence of tensor operations.
+    """
+    places = [i for i, leaf in enumerate(leaves) if isinstance(leaf, Tensor)]
+    memory = [] if moved is None else [where[name] for where, name in moved.memory]
+    groups = ([p.detach() for p in parameters], memory, list(numbers), [leaves[i] for i in places])
+    sizes = [len(group) for group in groups]
+    reads = Dependence(range(sum(sizes[:3]), sum(sizes)))
+    answer = StepGraph(GraphModule({}, torch.fx.Graph()), list(parameters), moved, [], [], [], 0, None, [])
+    stand_ins: list[StandIns] = []
+
+    def function(*inputs: Tensor) -> list[Tensor]:
+        values, memory, numbers, tensors = _split(inputs, sizes)
+        stand = StandIns([(p, v.detach().requires_grad_()) for p, v in zip(parameters, values, strict=True)], [], reads)
+        stand_ins.append(stand)
+        given = list(leaves)
+        for i, tensor in zip(places, tensors, strict=True):
+            given[i] = tensor
+        args, kwargs = pytree.tree_unflatten(given, spec)
+        with stand, poutine.trace(param_only=True):
+            loss = call(*args, **kwargs)
+            losses, answer.loss_spec = pytree.tree_flatten(loss)
+            losses = [v if isinstance(v, Tensor) else torch.tensor(float(v)) for v in losses]
+            assigned = _assigned(surroundings, stand, answer)
+        gradients = [None if g is None else g.detach() for g in stand.gradients]
+        answer.losses = len(losses)
+        answer.with_gradient = [i for i, g in enumerate(gradients) if g is not None]
+        now = [v.detach() for v in stand._leaves]
+        if moved is not None:
+            after, kept = moved(now, memory, numbers, _with_zeros(moved, gradients))
+            for value, new in zip([*values, *memory], [*after, *kept], strict=True):
+                value.copy_(new)
+        ended = [s.detach() for _, s, _ in stand.outside]
+        return [*(v.detach().double() for v in losses), *assigned, *(g for g in gradients if g is not None), *ended]
+
+    examples = [v.detach().clone() for group in groups for v in group]
+    with said(), unchecked(), generators_kept(_device(examples)), _nothing_changed(surroundings):
+        raw = make_fx(function)(*examples)
+        _guard_shapes(raw, reads)
+        _closed(raw, answer, stand_ins[-1])
+        answer.read_arguments = {
+            i - reads.arguments.start: groups[3][i - reads.arguments.start] for i in reads.on_arguments
+        }
+        answer.read_arguments = {i: v.detach().clone() for i, v in answer.read_arguments.items()}
+        outside_read = [getattr(raw, str(node.target)) for node in reads.on_outside if hasattr(raw, str(node.target))]
+        answer.reads = [
+            (t, t._version, t.detach().clone()) for t in outside_read if any(t is other for other in answer.outside)
+        ]
+        examples = [v.detach().clone() for v in (*sum(groups[:3], []), *answer.outside, *groups[3])]
+        answer.graph = pure(raw, *examples)
+        for container, key in answer.assigned:
+            held = [i for i, t in enumerate(answer.outside) if t is container[key]]
+            answer.followed += [(i, container, key) for i in held]
+    return answer
+
+
+def _split(inputs: Sequence[Tensor], sizes: Sequence[int]) -> list[list[Tensor]]:
+    found, start = [], 0
+    for size in sizes:
+        found.append(list(inputs[start : start + size]))
+        start += size
+    return found
+
+
+def _with_zeros(moved: Moved, gradients: list[Tensor | None]) -> list[Tensor | None]:
+    """SVI leaves zeros where a gradient was: what has been moved once goes on moving, by its momentum."""
+    return [
+        torch.zeros_like(p) if g is None and p.grad is not None else g
+        for p, g in zip(moved.parameters, gradients, strict=True)
+    ]
+
+
+def _assigned(surroundings: Surroundings, stand: StandIns, answer: StepGraph) -> list[Tensor]:
+    """The tensors that the programs put in other tensors' places, which are put back."""
+    changed = surroundings.changed(tensors=False)
+    if changed is not None:
+        raise CannotCapture(f"the programs change {changed} as they run")
+    found = []
+    for container, key, now in surroundings.restore():
+        if not isinstance(now, Tensor):
+            raise CannotCapture(f"the programs put no tensor where one was: {key}")
+        answer.assigned.append((container, key))
+        found.append(stand.inside(now).detach().clone())
+    return found
+
+
+def _guard_shapes(graph: GraphModule, reads: Dependence) -> None:
+    for node, what in shaped_by_values(graph.graph):
+        reads.add_node(node, what)
+
+
+def _closed(graph: GraphModule, answer: StepGraph, stand: StandIns) -> None:
+    """Tensors from outside become inputs, before the arguments; what is written into them is the graph's to write."""
+    nodes = list(graph.graph.nodes)
+    placeholders = [node for node in nodes if node.op == "placeholder"]
+    output = nodes[-1]
+    answers = list(output.args[0])
+    ended = answers[len(answers) - len(stand.outside) :]
+    before = placeholders[len(placeholders) - _arguments(stand) :]
+    first = before[0] if before else next(n for n in nodes if n.op != "placeholder")
+    inputs: list[Node] = []
+    for node in nodes:
+        if node.op != "get_attr" or _fresh(node):
+            continue
+        tensor = getattr(graph, str(node.target))
+        known = next((i for i, t in enumerate(answer.outside) if t is tensor), None)
+        if known is None:
+            known = len(answer.outside)
+            answer.outside.append(tensor)
+            with graph.graph.inserting_before(first):
+                new = graph.graph.placeholder(f"outside_{known}")
+            new.meta = dict(node.meta)
+            if "val" not in new.meta:
+                new.meta["val"] = tensor
+            inputs.append(new)
+        node.replace_all_uses_with(inputs[known])
+        graph.graph.erase_node(node)
+    for (tensor, _, copied), end in zip(stand.outside, ended, strict=True):
+        place = next((i for i, t in enumerate(answer.outside) if t is tensor), None)
+        if place is None or _same(end, copied):
+            continue
+        if sum(t.untyped_storage().data_ptr() == tensor.untyped_storage().data_ptr() for t in answer.outside) > 1:
+            raise CannotCapture("the programs write into a tensor that another one is a view of")
+        answer.written.append(place)
+        with graph.graph.inserting_before(output):
+            graph.graph.call_function(aten.copy_.default, (inputs[place], end))
+    output.args = (answers[: len(answers) - len(stand.outside)],)
+    graph.recompile()
+
+
+def _arguments(stand: StandIns) -> int:
+    return len(stand.reads.arguments)
+
+
+def _same(end: Node, copied: Node) -> bool:
+    while end is not copied and end.target in (aten.detach.default, aten.alias.default) and end.op == "call_function":
+        end = end.args[0]  # type: ignore[assignment]
+    return end is copied
+
+
+def _fresh(node: Node) -> bool:
+    """Whether a constant was made by the programs themselves, as `torch.tensor(0.5)` is."""
+    return all("lift_fresh" in str(user.target) for user in node.users)
+
+
+def _device(tensors: Sequence[Tensor]) -> torch.device:
+    return next((t.device for t in tensors if t.device.type == "cuda"), torch.device("cpu"))
+
+
+@contextmanager
+def _nothing_changed(surroundings: Surroundings):  # noqa: ANN202
+    """Puts back what programs change besides tensors, and refuses what cannot be in a graph."""
+    store = pyro.get_param_store()
+    before = dict(store._params), dict(store._param_to_name), dict(store._constraints)
+    python, numpys = random.getstate(), np.random.get_state()
+    with ExitStack() as stack:
+        stack.enter_context(mock.patch.object(Distribution, "_validate_sample"))
+        try:
+            yield
+            new = dict(store._params)
+            if new.keys() != before[0].keys() or any(new[name] is not before[0][name] for name in new):
+                raise CannotCapture("the programs make or replace parameters in Pyro's store at every step")
+            if random.getstate() != python or not _alike(np.random.get_state(), numpys):
+                raise CannotCapture("the programs draw from the generators of Python or NumPy")
+        finally:
+            surroundings.restore()
+            store._params, store._param_to_name, store._constraints = before
+            random.setstate(python)
+            np.random.set_state(numpys)
+
+
+def _alike(one: Any, other: Any) -> bool:
+    return all(np.array_equal(a, b) for a, b in zip(one, other, strict=True))
