@@ -83,9 +83,9 @@ def capture(objective: nn.Module, x: Tensor) -> Captured:
 
 def _same(found: tuple, expected: tuple) -> None:
     precise = expected[0].dtype == torch.float64
-    tolerance = {"rtol": 1e-9, "atol": 1e-9} if precise else {"rtol": 1e-3, "atol": 1e-3}
+    close = 1e-9 if precise else 1e-3
     try:
-        torch.testing.assert_close(found, expected, equal_nan=True, **tolerance)
+        torch.testing.assert_close(found, expected, equal_nan=True, rtol=close, atol=close)
     except AssertionError as error:
         reason = str(error).strip().splitlines()[0]
         raise CannotCapture(f"the graph does not give what the programs give: {reason}") from error

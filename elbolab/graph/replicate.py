@@ -39,8 +39,8 @@ def replicates(
     size = max(1, memory // _bytes_per_replicate(captured.graph, values, buffers, x))
     for start in range(0, count, size):
         with torch.no_grad():
-            loss, gradients = vectorized(x.new_empty(min(size, count - start)))
-        yield loss, dict(zip(captured.parameters, gradients, strict=True))
+            losses, stacked = vectorized(x.new_empty(min(size, count - start)))
+        yield losses, dict(zip(captured.parameters, stacked, strict=True))
 
 
 def _bytes_per_replicate(graph: GraphModule, values: list[Tensor], buffers: list[Tensor], x: Tensor) -> int:

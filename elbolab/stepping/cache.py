@@ -1,5 +1,6 @@
 """Graphs by structure of the arguments: when one is made, when it serves, when the programs are called instead."""
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,12 +12,14 @@ from torch import Tensor
 from elbolab.graph.reads import CannotCapture
 from elbolab.graph.torch_internals import pytree
 from elbolab.stepping import watching
-from elbolab.stepping.entry import Changed, Disagrees, Entry, as_tensors
+from elbolab.stepping.comparison import Disagrees
+from elbolab.stepping.entry import Changed, Entry, NotNow
+from elbolab.stepping.watching import as_tensors
 
 if TYPE_CHECKING:
     from elbolab.stepping.svi import CompiledSVI
 
-_TRIES = 4  # graphs made anew for one structure, because something plain changed
+_TRIES = 3  # graphs made anew for one structure, because something plain changed
 
 
 class Cache:
@@ -26,6 +29,7 @@ class Cache:
         self.svi, self.loss = svi, loss
         self.gradient, self.compile, self.graphs = gradient, compile, graphs
         self.described = "eager: nothing has run yet"
+        self._left: dict[Tensor, tuple[Tensor | None, int]] = {}
         self._entries: dict[Any, Entry] = {}
 
     def __call__(self, args: tuple, kwargs: dict[str, Any]) -> Any:
@@ -57,6 +61,8 @@ class Cache:
             loss = as_tensors(self.stock(args, kwargs).loss)
             self.described = f"eager: {change} has changed; the next step is captured anew"
             return loss
+        except NotNow as reason:
+            return self._eagerly(str(reason), args, kwargs)
         except Disagrees as answer:  # the step has been taken, by Pyro
             entry.refuse(str(answer.__cause__))
             self.described = f"eager: {entry.reason}"
@@ -73,8 +79,22 @@ class Cache:
         """As Pyro does it."""
         svi = self.svi
         if self.gradient:
-            return watching.step(svi.loss_and_grads, svi.model, svi.guide, svi.optim, args, kwargs, keep=keep)
+            taken = watching.step(svi.loss_and_grads, svi.model, svi.guide, svi.optim, args, kwargs, keep=keep)
+            self.leave(taken.parameters)
+            return taken
         return watching.Taken(svi.loss(svi.model, svi.guide, *args, **kwargs))
+
+    def leave(self, parameters: Iterable[Tensor]) -> None:
+        """Remembers what a step leaves as gradients: zeros, or nothing."""
+        self._left |= {p: (p.grad, 0 if p.grad is None else p.grad._version) for p in parameters}
+
+    def left(self, parameters: Iterable[Tensor]) -> bool:
+        """Whether that is still so: a gradient that somebody else has put there is added to."""
+        for p in parameters:
+            gradient, version = self._left.get(p, (None, 0))
+            if p.grad is not gradient or (gradient is not None and gradient._version != version):
+                return False
+        return True
 
     def _entry(self, leaves: list, spec: Any) -> Entry | None:
         key = (

@@ -1,19 +1,13 @@
 """A step of SVI, or an evaluation of its loss, as one graph: the programs, the backward pass and the optimiser."""
 
 import copy
-import random
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
-from unittest import mock
 
-import numpy as np
-import pyro
 import torch
 from pyro import poutine
 from torch import Tensor
-from torch.distributions import Distribution
 from torch.fx import GraphModule, Node
 
 from elbolab.graph.capture import generators_kept
@@ -24,6 +18,7 @@ from elbolab.graph.torch_internals import make_fx, pytree
 from elbolab.graph.trace import pure, said, unchecked
 from elbolab.stepping.optimizers import Moved
 from elbolab.stepping.surroundings import Surroundings
+from elbolab.stepping.untouched import nothing_changed
 
 aten = torch.ops.aten
 
@@ -135,7 +130,7 @@ def traced(
         return [*(v.detach().double() for v in losses), *assigned, *(g for g in gradients if g is not None), *ended]
 
     examples = [v.detach().clone() for group in groups for v in group]
-    with said(), unchecked(), generators_kept(_device(examples)), _nothing_changed(surroundings):
+    with said(), unchecked(), generators_kept(_device(examples)), nothing_changed(surroundings):
         raw = make_fx(function)(*examples)
         _guard_shapes(raw, reads)
         _closed(raw, answer, stand_ins[-1])
@@ -246,29 +241,3 @@ def _fresh(node: Node) -> bool:
 
 def _device(tensors: Sequence[Tensor]) -> torch.device:
     return next((t.device for t in tensors if t.device.type == "cuda"), torch.device("cpu"))
-
-
-@contextmanager
-def _nothing_changed(surroundings: Surroundings):  # noqa: ANN202
-    """Puts back what programs change besides tensors, and refuses what cannot be in a graph."""
-    store = pyro.get_param_store()
-    before = dict(store._params), dict(store._param_to_name), dict(store._constraints)
-    python, numpys = random.getstate(), np.random.get_state()
-    with ExitStack() as stack:
-        stack.enter_context(mock.patch.object(Distribution, "_validate_sample"))
-        try:
-            yield
-            new = dict(store._params)
-            if new.keys() != before[0].keys() or any(new[name] is not before[0][name] for name in new):
-                raise CannotCapture("the programs make or replace parameters in Pyro's store at every step")
-            if random.getstate() != python or not _alike(np.random.get_state(), numpys):
-                raise CannotCapture("the programs draw from the generators of Python or NumPy")
-        finally:
-            surroundings.restore()
-            store._params, store._param_to_name, store._constraints = before
-            random.setstate(python)
-            np.random.set_state(numpys)
-
-
-def _alike(one: Any, other: Any) -> bool:
-    return all(np.array_equal(a, b) for a, b in zip(one, other, strict=True))

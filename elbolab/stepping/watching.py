@@ -12,6 +12,7 @@ from pyro.optim import PyroOptim
 from torch import Tensor, nn
 
 from elbolab.graph.reads import CannotCapture
+from elbolab.graph.torch_internals import pytree
 from elbolab.stepping.optimizers import Together
 
 
@@ -57,6 +58,13 @@ def step(
     if not isinstance(optim, Together):
         zero_grads(taken.parameters)
     return taken
+
+
+def as_tensors(loss: Any) -> Any:
+    """Numbers as 0-dimensional tensors in float64."""
+    return pytree.tree_map(
+        lambda v: v.detach().double() if isinstance(v, Tensor) else torch.tensor(v, dtype=torch.float64), loss
+    )
 
 
 class Standing:

@@ -4,6 +4,7 @@ import itertools
 import random
 import re
 import warnings
+from contextlib import nullcontext
 
 import pyro
 import pyro.distributions as dist
@@ -386,8 +387,8 @@ def test_the_normaliser_of_a_mask_over_the_data_is_looked_at_again():
 
         count = 2.0
 
-    agree(Normalised, arguments=lambda i: ((batch(i // 4),), {}), steps=8)  # the same values for four steps
-    agree(Normalised, steps=12, how="eager: a value that the programs read of their arguments changes")
+    agree(Normalised, arguments=lambda i: ((batch(i // 4),), {}), steps=6)  # the same values for four steps
+    agree(Normalised, steps=7, how="eager: a value that the programs read of their arguments changes")
 
 
 def test_weight_decay_leaves_alone_what_has_no_gradient():
@@ -428,7 +429,7 @@ def test_what_is_changed_from_outside_is_seen(change):
     for cls, options in ((SVI, {}), (CompiledSVI, {"compile": False})):
         factor = torch.tensor(1.0)
         *_, svi, pair = run(cls, Open, steps=4, **options)
-        around = poutine.block()
+        around = nullcontext()
         if change == "eval":
             pair.norm.eval()
         elif change == "buffer":
