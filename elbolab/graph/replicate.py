@@ -32,7 +32,7 @@ def replicates(
     buffers = list(objective.buffers())
 
     def one(_: Tensor) -> tuple[Tensor, list[Tensor]]:
-        loss, gradients, _ = captured(values, buffers, x)
+        loss, gradients, _buffers = captured(values, buffers, x)
         return loss, gradients
 
     vectorized = torch.func.vmap(one, randomness="different")

@@ -8,7 +8,6 @@ import torch
 from pyro.infer.util import zero_grads
 from torch import Tensor
 
-from elbolab.graph.reads import CannotCapture
 from elbolab.graph.torch_internals import pytree
 from elbolab.stepping.comparison import Comparison
 from elbolab.stepping.numbers import NumberTensors
