@@ -35,7 +35,7 @@ class NoReadback(TorchFunctionMode):
         name = getattr(func, "__name__", "")
         if name == "one_hot":
             return _one_hot(*args, **(kwargs or {}))
-        if name not in _READBACKS or (name != "register_hook" and not tracked(args[0])):
+        if name not in _READBACKS or (name != "register_hook" and node_of(args[0]) is None):
             return func(*args, **(kwargs or {}))  # a constant's value is a constant
         asking = _asking(sys._getframe(1))
         if self.strict and name != "register_hook" and asking:
@@ -119,7 +119,7 @@ def core(function: Callable[..., Any], *examples: Any) -> GraphModule:
     Raises:
         CannotCapture: the function looks at values, or does what PyTorch's tracer does not know.
     """
-    with _said(), unchecked():
+    with said(), unchecked():
         graph = make_fx(trace(function, *examples), decomposition_table=core_operations())(*examples)
     graph.graph.eliminate_dead_code()
     return graph
