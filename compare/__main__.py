@@ -34,7 +34,8 @@ def _gradients() -> tuple[Command, Parser]:
 
     parser = ExperimentParser()
     parser.add_argument("run", type=Path | None, nargs="?", help="the folder of a run; else a short training here")
-    parser.add_function_arguments(gradients, skip={"run"})
+    parser.add_argument("--report", action="store_true", help="also write report.html, to be looked at in a browser")
+    parser.add_function_arguments(gradients, skip={"run", "report"})
     parser.set_defaults(hidden=64)  # what is compared does not need the width, and a thousand gradients cost it
     return gradients, parser
 

@@ -19,6 +19,7 @@ from elbolab.estimators.base import Known
 from elbolab.estimators.conditions import CODES
 from elbolab.estimators.score import RLOO
 from elbolab.programs.draw import Draw
+from elbolab.report.study import study_page
 from elbolab.studying import named_estimators, pictures, snr_slopes
 from elbolab.studying.replicated_objective import ReplicatedObjective
 from elbolab.studying.study import Result, Study
@@ -50,6 +51,7 @@ def gradients(
     steps: int = 1000,
     memory: int = 64,
     out: Path = Path("runs/gradients"),
+    report: bool = False,
     **experiment,  # noqa: ANN003
 ) -> int:
     """Compares gradient estimators: bias, variance, signal-to-noise ratio and cost.
@@ -65,6 +67,7 @@ def gradients(
         steps: of the short training.
         memory: MiB that a chunk of replicates may take, about.
         out: folder for the numbers and the pictures.
+        report: also write report.html, one file with the draws in it, to be looked at in a browser.
     """
     with refuse_mistakes():
         counts = _counts(particles)
@@ -88,6 +91,10 @@ def gradients(
     print("\n".join(words + _told(rows, problem)))
     _write(rows, out)
     print(f"{out}: gradients.csv, gradients.json, {', '.join(_draw(rows, out))}")
+    if report:
+        title = f"Gradient estimators on {oracle or run or 'a short training'}"
+        (out / "report.html").write_text(study_page(rows, title=title, notes=words), encoding="utf-8")
+        print(f"report: {out / 'report.html'}")
     return 0
 
 

@@ -13,6 +13,7 @@ from tqdm import tqdm
 
 from elbolab.estimators.base import Known
 from elbolab.graph.trace import unchecked
+from elbolab.studying.cloud import Cloud, Coordinate, columns, mark, most_varying, named
 from elbolab.studying.moments import Moments, worst_score
 from elbolab.studying.replicated_objective import Gradients, ReplicatedObjective, clock
 
@@ -59,6 +60,7 @@ class Result:
     capture_seconds: float
     coordinate: str
     draws: np.ndarray  # of that one coordinate, one per replicate
+    cloud: Cloud  # the same replicates at the two coordinates of most variance
 
     @property
     def biased(self) -> bool | None:
@@ -77,7 +79,9 @@ class Result:
 
     def as_dict(self) -> dict[str, Any]:
         """All numbers, plain: a row of a data frame."""
-        named = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "draws"}
+        named = {
+            field.name: getattr(self, field.name) for field in fields(self) if field.name not in ("draws", "cloud")
+        }
         products = ("variance_evaluations", "variance_milliseconds", "biased")
         return named | {name: getattr(self, name) for name in products}
 
@@ -90,7 +94,7 @@ class _Measured:
     warm_up: int
     moments: Moments
     losses: Tensor
-    draws: np.ndarray
+    draws: np.ndarray  # (replicates, 3): the coordinate of the histogram, and two of the cloud
     milliseconds: float
     milliseconds_loop: float
 
@@ -119,25 +123,26 @@ class Study:
             total=len(self.subjects) * replicates, unit=" gradients", leave=False, disable=None if progress else True
         )
         with unchecked(), bar:
-            coordinate = self._coordinate()
-            measured = [_measure(subject, replicates, memory, coordinate, bar) for subject in self.subjects]
-        return [self._result(one, measured, coordinate) for one in measured]
+            coordinates = self._coordinates()
+            measured = [_measure(subject, replicates, memory, coordinates, bar) for subject in self.subjects]
+        return [self._result(one, measured, coordinates) for one in measured]
 
-    def _coordinate(self) -> tuple[str, int]:
-        """The guide's coordinate with the largest mean in a few gradients of the first objective."""
+    def _coordinates(self) -> list[Coordinate]:
+        """In a few gradients of the first objective: the guide's of the largest mean, then the two that vary most."""
         subject, pilot = self.subjects[0], Moments()
         for _, gradients in subject.draws(_PILOT, MEMORY):
             pilot.add(gradients)
         names = [name for name in pilot.names if name.startswith("guide.")] or pilot.names
         name = max(names, key=lambda name: pilot.mean(name).abs().max().item())
-        return name, int(pilot.mean(name).abs().argmax())
+        return [(name, int(pilot.mean(name).abs().argmax())), *most_varying(pilot)]
 
-    def _result(self, one: _Measured, others: list[_Measured], coordinate: tuple[str, int]) -> Result:
+    def _result(self, one: _Measured, others: list[_Measured], coordinates: list[Coordinate]) -> Result:
         subject, moments = one.subject, one.moments
         name, reference = self._reference(one, others)
         score, bound = worst_score(moments, reference) if reference is not None else (math.nan, math.nan)
         signal = reference if name == "exact" and subject.unbiased else None
-        parameter, index = coordinate
+        names = [named(place, moments.mean(place[0]).shape) for place in coordinates]
+        cloud = Cloud((names[1], names[2]), one.draws[:, 1:], mark(reference, coordinates[1:]), name == "exact")
         return Result(
             label=subject.label,
             estimator=subject.estimator,
@@ -164,8 +169,9 @@ class Study:
             milliseconds=one.milliseconds,
             milliseconds_loop=one.milliseconds_loop,
             capture_seconds=subject.seconds,
-            coordinate=parameter + str([int(i) for i in np.unravel_index(index, moments.mean(parameter).shape)]),
-            draws=one.draws,
+            coordinate=names[0],
+            draws=one.draws[:, 0],
+            cloud=cloud,
         )
 
     def _reference(self, one: _Measured, others: list[_Measured]) -> tuple[str, Gradients | Moments | None]:
@@ -183,7 +189,7 @@ class Study:
 
 
 def _measure(
-    subject: ReplicatedObjective, replicates: int, memory: int, coordinate: tuple[str, int], bar: tqdm
+    subject: ReplicatedObjective, replicates: int, memory: int, coordinates: list[Coordinate], bar: tqdm
 ) -> _Measured:
     bar.set_description(subject.label)
     warm_up = subject.warm_up()
@@ -194,7 +200,7 @@ def _measure(
         seconds += clock(device) - start
         moments.add(gradients)
         losses.append(loss.double())
-        draws.append(gradients[coordinate[0]].reshape(len(loss), -1)[:, coordinate[1]].double().cpu().numpy())
+        draws.append(columns(gradients, coordinates))
         bar.update(len(loss))
         start = clock(device)
     return _Measured(

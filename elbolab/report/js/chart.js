@@ -118,12 +118,12 @@ export function lines(host, { x, xLabel, yLabel, series, label }) {
 
 export function bars(host, { values, labels, xLabel, yLabel, label, colour = COLOURS[0] }) {
   const top = Math.max(...values.filter(Number.isFinite), 1e-9);
-  const plot = new Plot({ x: { low: -0.5, high: values.length - 0.5, label: xLabel }, y: { low: Math.min(0, ...values), high: top, label: yLabel }, label });
+  const plot = new Plot({ x: { low: 0.5, high: values.length + 0.5, label: xLabel }, y: { low: Math.min(0, ...values), high: top, label: yLabel }, label });
   const width = Math.max(1, (0.8 * (plot.box.right - plot.box.left)) / values.length);
   values.forEach((value, i) => {
     if (!Number.isFinite(value)) return;
     const [a, b] = [plot.y(Math.max(value, 0)), plot.y(Math.min(value, 0))];
-    plot.add("rect", { x: plot.x(i) - width / 2, y: a, width, height: Math.max(0, b - a), fill: colour }, svg("title", {}, `${labels ? labels[i] : i}: ${number(value)}`));
+    plot.add("rect", { x: plot.x(i + 1) - width / 2, y: a, width, height: Math.max(0, b - a), fill: colour }, svg("title", {}, `${labels ? labels[i] : i + 1}: ${number(value)}`));
   });
   host.replaceChildren(plot.svg);
 }

@@ -28,7 +28,8 @@ export function number(value, digits = 5) {
   if (!Number.isFinite(value)) return Number.isNaN(value) ? "not a number" : value > 0 ? "infinite" : "−infinite";
   if (value === 0) return "0";
   const size = Math.abs(value);
-  if (size >= 1e6 || size < 1e-4) return value.toExponential(1).replace("-", "−").replace("e−", "e−");
+  if (Number.isInteger(value) && size < 1e6) return String(value).replace("-", "−");
+  if (size >= 1e6 || size < 1e-4) return value.toExponential(1).replaceAll("-", "−").replace("e+", "e");
   return value.toPrecision(digits).replace(/^-/, "−");
 }
 
