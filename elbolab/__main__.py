@@ -2,6 +2,7 @@
 
 import sys
 
+from elbolab.auditing import Verdict
 from elbolab.auditing.command import main as audit_main
 
 
@@ -13,7 +14,13 @@ def main(argv: list[str] | None = None) -> int:
         stream = sys.stdout if asked_for_help else sys.stderr
         print("usage: elbolab audit FILE.py:FUNCTION, which ELBO a loss is; elbolab audit --help", file=stream)
         return 0 if asked_for_help else 2
-    return audit_main(argv[1:])
+    return audit_main(argv[1:], _page)
+
+
+def _page(verdict: Verdict, name: str) -> str:
+    from elbolab.report.audit import audit_page  # only where a page is asked for
+
+    return audit_page(verdict, name=name)
 
 
 if __name__ == "__main__":

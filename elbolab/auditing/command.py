@@ -15,9 +15,13 @@ from elbolab.auditing.probe.roles import SLOT_OF
 from elbolab.auditing.report.verdict import Verdict
 
 
-def main(argv: list[str]) -> int:
-    """Says which ELBO a loss is, if any; 0 when it is one, 1 when it is not, 2 when it cannot be probed."""
-    parser = argparse.ArgumentParser(prog="elbolab audit", description=main.__doc__)
+def main(argv: list[str], page: Callable[[Verdict, str], str]) -> int:
+    """Says which ELBO a loss is, if any; 0 when it is one, 1 when it is not, 2 when it cannot be probed.
+
+    `page` makes the page that --report writes, of the verdict and the loss's name.
+    """
+    description = (main.__doc__ or "").splitlines()[0]
+    parser = argparse.ArgumentParser(prog="elbolab audit", description=description)
     parser.add_argument("target", help="the loss, as FILE.py:FUNCTION")
     parser.add_argument(
         "--roles",
@@ -31,6 +35,7 @@ def main(argv: list[str]) -> int:
         help="also check this sampler, a function of (mu, s): a name in the same file, or FILE.py:FUNCTION",
     )
     parser.add_argument("--output", help="the index or key of the loss in what the function returns")
+    parser.add_argument("--report", type=Path, metavar="FILE", help="also write a page on the verdict, to be looked at")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the verdict to this file")
     options = parser.parse_args(argv)
     try:
@@ -40,6 +45,9 @@ def main(argv: list[str]) -> int:
     print(verdict)
     if options.json:
         options.json.write_text(dumps(verdict.to_dict(), indent=2) + "\n")
+    if options.report:
+        options.report.write_text(page(verdict, options.target), encoding="utf-8")
+        print(f"report: {options.report}")
     return 0 if verdict.is_elbo else 1
 
 

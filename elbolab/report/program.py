@@ -143,6 +143,9 @@ def _drawn(node: Node) -> bool:
 def _step(node: Node, places: dict[Node, Reference], known: dict[Node, Any], constants: Constants) -> Step:
     name, overload = _name(node), getattr(node.target, "_overloadname", "")
     positional, keywords = _bound(node)
+    target: Any = node.target
+    if name in ("index", "index_put") and any(_is_mask(index) for index in positional[1]):
+        name, target, positional = _masked(name, positional)
     if name not in _names()[0] | _names()[1] or f"{name}.{overload}" in _OTHERS:
         raise NoJavaScript(f"it uses aten::{name}, which has no JavaScript here")
     for keyword, value in keywords.items():
@@ -152,8 +155,20 @@ def _step(node: Node, places: dict[Node, Reference], known: dict[Node, Any], con
     def read(argument: Any) -> Any:
         return _argument(argument, places, known, constants)
 
-    target: Any = node.target
     return Step(name, target, read(positional), {key: read(value) for key, value in keywords.items()})
+
+
+def _is_mask(index: Any) -> bool:
+    return isinstance(index, Node) and index.meta["val"].dtype == torch.bool
+
+
+def _masked(name: str, positional: list[Any]) -> tuple[str, Callable[..., Any], list[Any]]:
+    """`a[mask] = number` is where(mask, number, a); what else masks do gives tensors of a size that depends on them."""
+    value, indices, put, *more = [*positional, None]
+    whole = len(indices) == 1 and indices[0].meta["val"].shape == value.meta["val"].shape
+    if name == "index" or not whole or put.meta["val"].numel() != 1 or any(more):
+        raise NoJavaScript(f"it uses aten::{name} with a mask, which has no JavaScript here")
+    return "where", torch.where, [indices[0], put, value]
 
 
 def _bound(node: Node) -> tuple[list[Any], dict[str, Any]]:

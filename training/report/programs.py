@@ -144,6 +144,9 @@ def exported(parts: Parts, x: Tensor, *, without: dict[str, str] | None = None) 
             "draw": (parts.draw, {"x": x}),
             "kl": (parts.kl, {"x": x}),
         }
+        if not parts.pathwise:
+            guide = parts.names()["guide"]
+            found.refused.setdefault("mean_field", f"TraceMeanField_ELBO needs pathwise gradients, which {guide} lacks")
         for name in parts.objectives():
             wanted[name] = (parts.objective(PYROS[name]()), {"x": x})
         if parts.written:

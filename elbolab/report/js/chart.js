@@ -41,7 +41,7 @@ export class Plot {
       this.add("line", { x1: at, x2: at, y1: top, y2: bottom, class: "grid" });
       this.text(short(value), at, bottom + 15, "middle");
     }
-    for (const value of ticks(this.axes.y.low, this.axes.y.high, 5, y.log)) {
+    for (const value of y.bare ? [] : ticks(this.axes.y.low, this.axes.y.high, 5, y.log)) {
       const at = this.y(value);
       this.add("line", { x1: left, x2: right, y1: at, y2: at, class: "grid" });
       this.text(short(value), left - 6, at + 4, "end");

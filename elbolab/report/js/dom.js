@@ -30,7 +30,7 @@ export function number(value, digits = 5) {
   const size = Math.abs(value);
   if (Number.isInteger(value) && size < 1e6) return String(value).replace("-", "−");
   if (size >= 1e6 || size < 1e-4) return value.toExponential(1).replaceAll("-", "−").replace("e+", "e");
-  return value.toPrecision(digits).replace(/^-/, "−");
+  return String(Number(value.toPrecision(digits))).replace(/^-/, "−");
 }
 
 export function fixed(value, digits = 4) {

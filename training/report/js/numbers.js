@@ -93,7 +93,7 @@ export class Numbers {
     const columns = [0, 1].map((k) => this.history.map((pair) => pair[k]).filter(Number.isFinite));
     const all = columns.flat();
     if (!all.length) return;
-    const plot = new Plot({ height: 200, x: { ...range(all), label: "loss of this datum, nats" }, y: { low: -0.6, high: 1.6, label: "" }, label: "draws of both losses" });
+    const plot = new Plot({ height: 200, x: { ...range(all), label: "loss of this datum, nats" }, y: { low: -0.6, high: 1.6, label: "", bare: true }, label: "draws of both losses" });
     columns.forEach((values, k) => {
       const stride = Math.max(1, Math.floor(values.length / 400));
       values.forEach((value, i) => {

@@ -25,6 +25,7 @@ function told(machine, compared) {
   const weights = precision.bits === null ? "The weights in this page are the run’s own, in float32." : `The weights in this page are whole numbers of steps, a step being about 2^−${number(precision.bits, 3)} of an array’s root mean square, so that the file stays small.`;
   const off = precision.bits === null ? "" : precision.exact ? ` Losses, densities and KLs then differ from the run’s by at most ${number(precision.apart, 2)} nats (measured in Python on ${precision.data} test data).` : ` p(x|z) is then off by at most ${number(100 * precision.apart, 2)} % of its largest value (measured in Python on ${precision.data} draws).`;
   find("precision").textContent = weights + off;
+  if (machine.data.parts.likelihood === "Multinomial") find("decoded-title").textContent = "Mean of p(x|z), of as many words as x has";
   find("checked").textContent = `When it was opened, this page computed ${compared} outputs of its programs again and compared them with Python’s.` + (many ? ` ${many} losses that Pyro itself gave in Python, on the run’s own weights, came out here with a difference of at most ${number(worst, 2)} nats.` : "");
   if (worst > PROMISED) trouble(`Do not trust the losses in this page: they differ from Pyro’s by up to ${number(worst, 2)} nats in this browser.`);
   const reasons = [...new Set(Object.values(machine.refused))];

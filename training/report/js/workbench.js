@@ -138,13 +138,21 @@ export class Workbench {
       input.value = z[j];
       input.setAttribute("aria-valuetext", fixed(z[j], 2));
     });
-    if (machine.has("decode")) this.decoded.show(machine.run("decode", [machine.z(z)])[0]);
+    if (machine.has("decode")) this.decoded.show(this.likeDatum(machine.run("decode", [machine.z(z)])[0]));
     const here = find("here");
     if (!machine.has("distortion")) here.textContent = "";
     else {
       const nats = machine.run("distortion", [machine.x(this.x), machine.z(z)])[0][0];
       here.textContent = `−log p(x|z) of the datum at this z: ${fixed(nats, 2)} nats`;
     }
+  }
+
+  // A bag of words has a length that is given, not modelled: the datum's own.
+  likeDatum(mean) {
+    if (this.machine.data.parts.likelihood !== "Multinomial") return mean;
+    const total = (values) => values.reduce((sum, value) => sum + value, 0);
+    const factor = total(this.x) / total(mean);
+    return mean.map((value) => factor * value);
   }
 
   sliders() {
