@@ -152,3 +152,26 @@ def kl_only(mu, logvar):
 
 def kl_only_wrong(mu, logvar):
     return torch.mean(-0.5 * torch.sum(1 + logvar - mu**2 - (0.5 * logvar).exp(), dim=1), dim=0)
+
+
+def multivariate(recon, x, mu, logvar):
+    q = torch.distributions.MultivariateNormal(mu, torch.diag_embed(logvar.exp()))
+    p = torch.distributions.MultivariateNormal(torch.zeros_like(mu), torch.diag_embed(torch.ones_like(mu)))
+    return bce(recon, x) + kl_divergence(q, p).sum()
+
+
+def multivariate_of_stds(recon, x, mu, logvar):
+    # standard deviations where the covariance belongs
+    q = torch.distributions.MultivariateNormal(mu, torch.diag_embed(torch.exp(0.5 * logvar)))
+    p = torch.distributions.MultivariateNormal(torch.zeros_like(mu), torch.diag_embed(torch.ones_like(mu)))
+    return bce(recon, x) + kl_divergence(q, p).sum()
+
+
+def some_latents(recon, x, mu, logvar):
+    return bce(recon, x) - 0.5 * torch.sum((1 + logvar - mu.pow(2) - logvar.exp())[:, 1:])
+
+
+def adaptive(recon, x, mu, logvar):
+    # both terms are kept equally large
+    rec, kl = bce(recon, x), -0.5 * torch.sum(1 + logvar - mu.pow(2) - logvar.exp())
+    return rec + (rec / kl).detach() * kl

@@ -96,3 +96,9 @@ class Posterior:
 def with_posterior(inputs, reconstructions, posterior: Posterior):
     nll = 0.5 * (inputs - reconstructions).pow(2).sum() / inputs.shape[0]
     return nll + posterior.kl().mean()
+
+
+def over_channels(recon, x, mu, logvar):
+    b, c, h, w = x.shape
+    rec = F.binary_cross_entropy(recon, x, reduction="sum") / (b * c)
+    return rec - 0.5 * torch.sum(1 + logvar - mu.pow(2) - logvar.exp()) / b

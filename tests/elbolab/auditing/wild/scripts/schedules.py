@@ -54,3 +54,26 @@ def choice(recon, x, mu, logvar, loss_type="bce", reduce=True):
         raise NotImplementedError
     out = rec.flatten(1).sum(-1) - 0.5 * torch.sum(1 + logvar - mu.pow(2) - logvar.exp(), -1)
     return out.mean() if reduce else out
+
+
+def fading(recon, x, mu, logvar, epoch):
+    # the KL's weight goes down to nothing
+    bce = F.binary_cross_entropy(recon, x, reduction="sum")
+    return bce + max(0.0, 1 - epoch / 100) * -0.5 * torch.sum(1 + logvar - mu.pow(2) - logvar.exp())
+
+
+def crossfade(recon, x, mu, logvar, epoch, max_epochs):
+    t = epoch / max_epochs
+    bce = F.binary_cross_entropy(recon, x, reduction="sum")
+    return (1 - t) * bce + t * -0.5 * torch.sum(1 + logvar - mu.pow(2) - logvar.exp())
+
+
+def convex(recon, x, mu, logvar, alpha):
+    bce = F.binary_cross_entropy(recon, x, reduction="sum")
+    return alpha * bce + (1 - alpha) * -0.5 * torch.sum(1 + logvar - mu.pow(2) - logvar.exp())
+
+
+def two_phases(recon, x, mu, logvar, epoch):
+    weight = 1.0 if epoch < 10 else 0.1
+    bce = F.binary_cross_entropy(recon, x, reduction="sum")
+    return bce - 0.5 * weight * torch.sum(1 + logvar - mu.pow(2) - logvar.exp())

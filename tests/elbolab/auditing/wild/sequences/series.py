@@ -42,3 +42,9 @@ def weighted_steps(x_hat, x, mu, logvar):
     w = torch.linspace(0.1, 1.0, x.size(1)).view(1, -1, 1)
     rec = (w * (x_hat - x) ** 2).sum(dim=(1, 2))
     return (rec + kl(mu, logvar)).mean()
+
+
+def over_time(x_hat, x, mu, logvar):
+    # the errors are averaged over the steps, the KL is not
+    b, t, f = x.shape
+    return (((x_hat - x) ** 2).sum(dim=(1, 2)) / t + kl(mu, logvar)).mean()
