@@ -12,6 +12,7 @@ from elbolab.estimators.measure_valued import MeasureValued
 from elbolab.estimators.multisample import CIWAE, IWAE, MIWAE, PIWAE, DReG, IWAEStickingTheLanding
 from elbolab.estimators.multisample_score import OVIS, OVISMonteCarlo, VIMCOStar
 from elbolab.estimators.pathwise import Pathwise, PathwiseAnalyticKL, StickingTheLanding
+from elbolab.estimators.per_site import PerSite
 from elbolab.estimators.relaxed import Concrete, GappedStraightThrough, GumbelRao, ReinMax, STGumbel, StraightThrough
 from elbolab.estimators.renyi import CUBO, VRIWAE, VRDReG
 from elbolab.estimators.score import NVIL, REINFORCE, RLOO, VIMCO, MovingAverage
@@ -61,6 +62,7 @@ __all__ = [
     "MuProp",
     "Pathwise",
     "PathwiseAnalyticKL",
+    "PerSite",
     "STGumbel",
     "StickingTheLanding",
     "StraightThrough",

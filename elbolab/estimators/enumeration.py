@@ -1,7 +1,7 @@
 """The ELBO of bits and one-hot codes without drawing: a sum over all their values."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -37,31 +37,30 @@ class Enumeration(Estimator):
         return 1
 
     def estimate(self, draw: Draw) -> Estimate:
-        values = self.all_values(draw)
+        values = all_values(draw, list(draw.posteriors), self.limit)
         count = len(next(iter(values.values())))
         q = draw.log_density(values, count).exp()
         elbo = (q * draw.log_weight(values, count)).sum(0)
         return Estimate(elbo, elbo)
 
-    def all_values(self, draw: Draw) -> Mapping[str, Tensor]:
-        """Every value of a datum's latents, as particles.
 
-        Raises:
-            ValueError: they are more than `limit`.
-        """
-        counts = {name: _digits(draw, name) for name in draw.posteriors}
-        total = math.prod(radix**digits for digits, radix in counts.values())
-        if total > self.limit:
-            raise ValueError(
-                f"Enumeration sums over all values of a datum's latents: {total} of them, and limit = {self.limit}"
-            )
-        device = next(iter(draw.values.values())).device
-        rest, found = torch.arange(total, device=device), {}
-        for name, (digits, radix) in counts.items():
-            powers = radix ** torch.arange(digits, device=device)
-            found[name] = _written(draw, name, rest[:, None] // powers % radix, radix)
-            rest = rest // radix**digits
-        return found
+def all_values(draw: Draw, names: Sequence[str], limit: int) -> Mapping[str, Tensor]:
+    """Every value that some of a datum's latents have together, as particles.
+
+    Raises:
+        ValueError: they are more than `limit`.
+    """
+    counts = {name: _digits(draw, name) for name in names}
+    total = math.prod(radix**digits for digits, radix in counts.values())
+    if total > limit:
+        raise ValueError(f"Enumeration sums over all values of a datum's latents: {total} of them, and limit = {limit}")
+    device = next(iter(draw.values.values())).device
+    rest, found = torch.arange(total, device=device), {}
+    for name, (digits, radix) in counts.items():
+        powers = radix ** torch.arange(digits, device=device)
+        found[name] = _written(draw, name, rest[:, None] // powers % radix, radix)
+        rest = rest // radix**digits
+    return found
 
 
 def _digits(draw: Draw, name: str) -> tuple[int, int]:

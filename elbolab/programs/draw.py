@@ -6,6 +6,7 @@ from typing import Any
 
 import pyro.distributions as dist
 import torch
+from pyro import poutine
 from torch import Tensor
 
 from elbolab.programs.runs import Runs, Traces, Values
@@ -74,11 +75,15 @@ class Draw(Runs):
             return joint
         return joint - self._total((of_role(trace, *_OTHERS) for trace in guides), particles)
 
-    def log_q(self, values: Values | None = None, particles: int | None = None) -> Tensor:
-        """log q(z|x) of the latents at the drawn z, or elsewhere."""
-        return self._total(map(latents, self._guides_at(values, particles)), particles)
+    def log_q(
+        self, values: Values | None = None, particles: int | None = None, names: Collection[str] | None = None
+    ) -> Tensor:
+        """log q(z|x) of the latents at the drawn z, or elsewhere; of some of them alone."""
+        return self._total((_some(trace, names) for trace in self._guides_at(values, particles)), particles)
 
-    def log_density(self, values: Values | None = None, particles: int | None = None) -> Tensor:
+    def log_density(
+        self, values: Values | None = None, particles: int | None = None, names: Collection[str] | None = None
+    ) -> Tensor:
         """log of the density that z was drawn from: log q(z|x) without the scales and masks that the guide puts on it.
 
         A score function is this one's gradient: beta weighs what is learnt from a draw, not how it was drawn.
@@ -86,7 +91,7 @@ class Draw(Runs):
         # The scale of the shared plates is the one that `_reduce` takes out again.
         own = {"scale": self.scale, "mask": None}
         guides = self._guides_at(values, particles)
-        drawn = ([{**site, **own, "fn": unmasked(site["fn"])} for site in latents(trace)] for trace in guides)
+        drawn = ([{**site, **own, "fn": unmasked(site["fn"])} for site in _some(trace, names)] for trace in guides)
         return self._total(drawn, particles)
 
     def log_weight(self, values: Values | None = None, particles: int | None = None) -> Tensor:
@@ -154,3 +159,8 @@ class Draw(Runs):
         """Sums a site's log-density over what is not shared: shape (width, batch). `dims` are the site's plates."""
         total = self.per_datum(term, width, dims)
         return total / self.scale if self.scaled and self.scale != 1 else total
+
+
+def _some(trace: poutine.Trace, names: Collection[str] | None) -> list[Mapping[str, Any]]:
+    """A guide's latents, or those of them with these names."""
+    return [site for site in latents(trace) if names is None or site["name"] in names]

@@ -76,6 +76,12 @@ def test_the_decoder_is_run_so_often(name):
     estimator(model, oracle.guide)(oracle.x)  # which reads the new programs
     model.count = 0
     estimator(model, oracle.guide)(oracle.x).backward()
-    sizes = {"K": particles, "M": getattr(estimator, "batches", 1), "S": getattr(estimator, "samples", 1), "D": 3}
+    sizes = {
+        "K": particles,
+        "M": getattr(estimator, "batches", 1),
+        "S": getattr(estimator, "samples", 1),
+        "D": 3,
+        "V": 1,
+    }
     formula = re.sub(r"(?<=[\w)]) (?=[\w(])", " * ", ROWS[name][-1]).replace("^", "**")
     assert model.count == eval(formula, sizes)

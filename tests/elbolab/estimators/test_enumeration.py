@@ -80,7 +80,7 @@ def test_several_latents_as_pyro_enumerates_them(linked):
 def test_latents_that_depend_on_one_another_are_refused_by_name():
     model = Chain(linked=True, coded=False, observes=True)
     REBAR().loss(model, Chain(linked=False, coded=False), X)
-    with pytest.raises(ValueError, match="REBAR .* the guide's z1 depends .* Estimators for it: Enumeration,") as error:
+    with pytest.raises(ValueError, match="REBAR .* z1 depends .* Estimators for it: .*Enumeration,") as error:
         REBAR().loss(model, Chain(linked=True, coded=False), X)
     assert "MuProp" not in str(error.value)
 
