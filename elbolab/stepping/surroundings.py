@@ -28,7 +28,7 @@ class Surroundings:
     def __init__(self, *programs: Any) -> None:
         self.tensors: dict[tuple[int, Any], tuple[Any, Any, Tensor]] = {}
         self._plain: list[tuple[Any, tuple, tuple]] = []  # container, keys, values
-        self._lengths: list[tuple[Any, int]] = []
+        self._whole: list[tuple[Any, Any]] = []  # lists and dictionaries, and copies of them
         self._cells: list[tuple[types.CellType, Any]] = []
         self._kept: list[Any] = []
         self._places = count()
@@ -71,7 +71,7 @@ class Surroundings:
             if isinstance(value, Tensor):
                 self.tensors[id(container), key] = (container, key, value)
         if isinstance(container, list | dict) and len(container) == len(keys):
-            self._lengths.append((container, len(container)))
+            self._whole.append((container, container.copy()))
         if next(self._places) > _MOST:
             return []
         return [v for v in values if not isinstance(v, (*PLAIN, Tensor))]
@@ -82,9 +82,9 @@ class Surroundings:
             for container, get, values in self._checks:
                 if get(container) != values:
                     return self._which(container)
-            for container, size in self._lengths:
-                if len(container) != size:
-                    return f"a {type(container).__name__} of {size} entries"
+            for container, kept in self._whole:
+                if len(container) != len(kept):
+                    return f"a {type(container).__name__} of {len(kept)} entries"
             for container, key, tensor in self.tensors.values() if tensors else ():
                 if container[key] is not tensor:
                     return str(key)
@@ -120,6 +120,15 @@ class Surroundings:
     def restore(self) -> list[tuple[Any, Any, Any]]:
         """Puts back what was there. Says where another tensor was meanwhile, or what: (container, key, it)."""
         moved = []
+        for container, kept in self._whole:
+            if len(container) == len(kept):
+                continue
+            if isinstance(container, list):
+                container[:] = kept
+            else:
+                for key in container.keys() - kept.keys():
+                    del container[key]
+                container.update({key: kept[key] for key in kept.keys() - container.keys()})
         for container, keys, values in self._plain:
             for key, value in zip(keys, values, strict=True):
                 if _at(container, key) is not value:

@@ -333,7 +333,17 @@ class Listing(Pair):
 
     def decode(self, z):
         self.seen.append(1)
-        return super().decode(z)
+        return super().decode(z) / len(self.seen)
+
+
+class Keyed(Pair):
+    def __init__(self):
+        super().__init__()
+        self.seen = {}
+
+    def decode(self, z):
+        self.seen[len(self.seen)] = 1
+        return super().decode(z) / len(self.seen)
 
 
 class PythonNoise(Pair):
@@ -359,6 +369,7 @@ REFUSED = {
     Rejecting: r"test_compiled_svi.py:\d+ \(.*\) asks for a value: Tensor.__bool__, which depends on a draw",
     Counting: "change calls as they run",
     Listing: "a list of",
+    Keyed: "a dict of",
     PythonNoise: "generators of Python or NumPy",
     Asking: r"test_compiled_svi.py:\d+ asks for a value: Tensor.__bool__, which depends on",
 }
