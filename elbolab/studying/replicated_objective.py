@@ -19,6 +19,7 @@ from elbolab.graph.capture import Captured, capture, generators_kept, trained
 from elbolab.graph.replicate import replicates
 from elbolab.graph.trace import CannotCapture, unchecked
 from elbolab.programs.sites import PLATE, base, latents
+from elbolab.studying.store_parameters import with_store
 
 Gradients = dict[str, Tensor]
 _LOOP = 200  # gradients at most, where each of them runs all of Pyro
@@ -39,7 +40,13 @@ class ReplicatedObjective:
         """
         self.label, self.x = label, x
         self.elbo = copy.deepcopy(elbo)
+        model, guide = with_store(model, guide, x)
         self.objective: nn.Module = self.elbo(model, guide)
+        self._hidden = [name for program in (model, guide) for name in getattr(program, "hidden", ())]
+        if not trained(self.objective):
+            raise ValueError(
+                "a study of gradients is of programs with parameters, and these have none that are trained"
+            )
         with unchecked(), generators_kept(x.device):
             _check(self.elbo, model, guide, x)
             self.evaluations = self._count_evaluations()
@@ -50,8 +57,8 @@ class ReplicatedObjective:
 
     def _captured(self) -> Captured | None:
         """The graph, if there is one, and if it can be vectorised."""
-        if not hasattr(self.elbo, "differentiable_loss"):
-            return None
+        if self._hidden or not hasattr(self.elbo, "differentiable_loss"):
+            return None  # a graph would take what is hidden for constants
         try:
             captured = capture(self.objective, self.x)
             for _ in replicates(self.objective, self.x, 2, captured=captured):
