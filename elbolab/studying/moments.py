@@ -1,13 +1,16 @@
 """Running moments of gradients that are too many to keep, and how far two means are apart."""
 
 import math
+import zlib
 from collections.abc import Mapping
+from functools import lru_cache
 
 import torch
 from scipy import stats
 from torch import Tensor
 
 FALSE_ALARM = 1e-5  # probability that a true statistical claim fails
+_DIRECTIONS = 32
 # What two float computations of the same number may differ by, relative to the largest number among their like.
 ROUNDING = {torch.float64: 1e-9, torch.float32: 1e-5}
 
@@ -22,12 +25,16 @@ class Moments:
         self.count = 0
         self._mean: dict[str, Tensor] = {}
         self._squares: dict[str, Tensor] = {}
+        self._centre: dict[str, Tensor] = {}  # the first chunk's mean
+        self._distances: dict[str, list[Tensor]] = {}  # of every replicate to that, squared
+        self._projections: list[Tensor] = []  # of every replicate, shape (replicates, directions)
         self.rounding = ROUNDING[torch.float64]
 
     def add(self, gradients: Mapping[str, Tensor]) -> None:
         """Takes in gradients of shape (replicates, *parameter) by the parameters' names."""
         more = len(next(iter(gradients.values())))
         total = self.count + more
+        self._projections.append(sum(_project(name, chunk) for name, chunk in gradients.items()))
         for name, chunk in gradients.items():
             self.rounding = max(self.rounding, ROUNDING.get(chunk.dtype, 1e-2))
             # Two passes in the chunk's own precision: deviations from its mean are small, and as exact as they are.
@@ -36,6 +43,8 @@ class Moments:
             mean = self._mean.setdefault(name, torch.zeros_like(squares))
             apart = centre.double() - mean
             self._mean[name] = mean + apart * (more / total)
+            away = chunk - self._centre.setdefault(name, centre)
+            self._distances.setdefault(name, []).append(away.square_().reshape(more, -1).sum(1).double())
             before = self._squares.get(name, 0.0)
             self._squares[name] = before + squares + apart.square() * (self.count * more / total)
         self.count = total
@@ -53,6 +62,15 @@ class Moments:
     def total_variance(self, group: str = "") -> float:
         """The sum over all coordinates of parameters whose names begin so: the trace of their covariance."""
         return math.fsum(self.variance(name).sum().item() for name in self._mean if name.startswith(group))
+
+    def variance_error(self, group: str = "") -> float:
+        """The standard error of `total_variance`, a mean of squared distances."""
+        found = [torch.cat(rows) for name, rows in self._distances.items() if name.startswith(group)]
+        return (sum(found).std() / self.count**0.5).item() if found and self.count > 1 else 0.0
+
+    def projections(self) -> Tensor:
+        """Every replicate's products with random signs for all coordinates: shape (replicates, directions)."""
+        return torch.cat(self._projections)
 
     def signal_to_noise(self, group: str, signal: Mapping[str, Tensor] | None = None) -> float:
         """The mean over coordinates that vary of |E g| / sd g (*Rainforth et al., 2018*); nan where none does.
@@ -90,3 +108,36 @@ def worst_score(moments: Moments, known: Mapping[str, Tensor] | Moments) -> tupl
         worst = max(worst, score.nan_to_num(nan=math.inf, posinf=math.inf).max().item())
     coordinates = sum(value.numel() for value in expected.values())
     return worst, float(stats.t.isf(FALSE_ALARM / 2 / max(coordinates, 1), max(count - 1, 1)))
+
+
+def joint_score(moments: Moments, known: Mapping[str, Tensor] | Moments) -> tuple[float, float]:
+    """The largest |z| over a few random projections of a mean's difference to another, and its bound (Bonferroni).
+
+    The variance of a projection takes in how coordinates vary together, and the bound does not grow with their number,
+    as that for the largest coordinate does. Rounding is treated as in `worst_score`.
+    """
+    own = moments.projections()
+    squared = own.var(0) / len(own)
+    if isinstance(known, Moments):
+        other = known.projections()
+        expected, values = other.mean(0), [known.mean(name) for name in known.names]
+        squared, count = squared + other.var(0) / len(other), min(len(own), len(other))
+    else:
+        values, count = [known[name] for name in moments.names], len(own)
+        expected = sum(_project(name, known[name][None]) for name in moments.names)[0]
+    size = max(value.abs().max().item() for value in values) * sum(value.numel() for value in values) ** 0.5
+    off = ((own.mean(0) - expected).abs() - moments.rounding * size).clamp(min=0)
+    score = torch.where(off > 0, off / squared.sqrt(), 0.0).nan_to_num(nan=math.inf, posinf=math.inf)
+    return score.max().item(), float(stats.t.isf(FALSE_ALARM / 2 / _DIRECTIONS, max(count - 1, 1)))
+
+
+def _project(name: str, gradients: Tensor) -> Tensor:
+    """Products of gradients (replicates, *parameter) with random signs, the same for a parameter wherever it is met."""
+    rows = gradients.reshape(len(gradients), -1)
+    return (rows @ _signs(name, rows.shape[1]).to(rows)).double()
+
+
+@lru_cache(maxsize=32)
+def _signs(name: str, count: int) -> Tensor:
+    generator = torch.Generator().manual_seed(zlib.crc32(name.encode()))
+    return torch.randint(0, 2, (count, _DIRECTIONS), generator=generator, dtype=torch.int8) * 2 - 1

@@ -14,8 +14,8 @@ try:
 except ImportError as error:
     raise ImportError("pictures of a study take matplotlib: pip install 'elbolab[plots]'") from error
 
+from elbolab.studying.result import Result
 from elbolab.studying.snr_slopes import family
-from elbolab.studying.study import Result
 
 Rows = Mapping[str, Sequence[Result]]
 _MARKERS = "osD^vP*X<>"

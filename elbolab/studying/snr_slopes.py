@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
-from elbolab.studying.study import Result
+from elbolab.studying.result import Result
 
 
 @dataclass(frozen=True, kw_only=True)

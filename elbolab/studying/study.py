@@ -2,8 +2,7 @@
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -13,77 +12,13 @@ from tqdm import tqdm
 
 from elbolab.estimators.base import Known
 from elbolab.graph.trace import unchecked
-from elbolab.studying.cloud import Cloud, Coordinate, columns, mark, most_varying, named
+from elbolab.studying.cloud import Coordinate, columns, most_varying
 from elbolab.studying.moments import Moments, worst_score
 from elbolab.studying.replicated_objective import Gradients, ReplicatedObjective, clock
+from elbolab.studying.result import Result
 
 MEMORY = 2**26  # bytes per chunk of replicates: large enough to fill the cores, small enough for their caches
 _PILOT = 64
-
-
-@dataclass(frozen=True, kw_only=True)
-class Result:
-    """What was measured of one estimator. Losses are in nats per datum, gradients those of the mean over the batch.
-
-    `variance` is the sum over coordinates, of all parameters or of one group's; `snr_*` the mean over a group's
-    coordinates of |E g| / sd g (*Rainforth et al., 2018, Tighter Variational Bounds are Not Necessarily Better*), E g
-    being the exact gradient where `signal` says so and else the mean of the replicates, which hides what is below
-    `snr_floor`. `bias_z` is the largest |z| over coordinates against `reference`; by chance alone it exceeds
-    `bias_bound` in one study of 10^5. `milliseconds` are those of a replicated gradient, `milliseconds_loop` those of
-    one for which Pyro runs; `evaluations` counts the decoder's runs per datum and gradient.
-    """
-
-    label: str
-    estimator: str
-    particles: int
-    bound: str
-    unbiased: bool
-    value: float
-    value_error: float
-    reference: str
-    bias_z: float
-    bias_bound: float
-    coordinates: int
-    replicates: int
-    how: str
-    warm_up: int
-    variance: float
-    variance_model: float
-    variance_guide: float
-    snr_model: float
-    snr_guide: float
-    signal: str
-    snr_floor: float
-    evaluations: float
-    milliseconds: float
-    milliseconds_loop: float
-    capture_seconds: float
-    coordinate: str
-    draws: np.ndarray  # of that one coordinate, one per replicate
-    cloud: Cloud  # the same replicates at the two coordinates of most variance
-
-    @property
-    def biased(self) -> bool | None:
-        """Whether a bias was measured; None where there was nothing to measure it against."""
-        return None if math.isnan(self.bias_z) else self.bias_z > self.bias_bound
-
-    @property
-    def variance_evaluations(self) -> float:
-        """Variance times decoder evaluations: what is left at equal numbers of them, by averaging gradients."""
-        return self.variance * self.evaluations
-
-    @property
-    def variance_milliseconds(self) -> float:
-        """Variance times milliseconds per replicated gradient: what is left after equal time."""
-        return self.variance * self.milliseconds
-
-    def as_dict(self) -> dict[str, Any]:
-        """All numbers, plain: a row of a data frame."""
-        named = {
-            field.name: getattr(self, field.name) for field in fields(self) if field.name not in ("draws", "cloud")
-        }
-        products = ("variance_evaluations", "variance_milliseconds", "biased")
-        return named | {name: getattr(self, name) for name in products}
 
 
 @dataclass
@@ -140,9 +75,6 @@ class Study:
         subject, moments = one.subject, one.moments
         name, reference = self._reference(one, others)
         score, bound = worst_score(moments, reference) if reference is not None else (math.nan, math.nan)
-        signal = reference if name == "exact" and subject.unbiased else None
-        names = [named(place, moments.mean(place[0]).shape) for place in coordinates]
-        cloud = Cloud((names[1], names[2]), one.draws[:, 1:], mark(reference, coordinates[1:]), name == "exact")
         return Result(
             label=subject.label,
             estimator=subject.estimator,
@@ -154,6 +86,8 @@ class Study:
             reference=name,
             bias_z=score,
             bias_bound=bound,
+            joint_z=joint,
+            joint_bound=joint_bound,
             coordinates=sum(moments.mean(name).numel() for name in moments.names),
             replicates=moments.count,
             how="vmap" if subject.captured else "loop",
@@ -161,10 +95,13 @@ class Study:
             variance=moments.total_variance(),
             variance_model=moments.total_variance("model."),
             variance_guide=moments.total_variance("guide."),
+            variance_error=moments.variance_error(),
+            variance_model_error=moments.variance_error("model."),
+            variance_guide_error=moments.variance_error("guide."),
             snr_model=moments.signal_to_noise("model.", signal),
             snr_guide=moments.signal_to_noise("guide.", signal),
-            signal="exact" if signal else "mean",
-            snr_floor=0.0 if signal else math.sqrt(2 / math.pi / moments.count),
+            signal=kind,
+            snr_floor=0.0 if kind == "exact" else math.sqrt(2 / math.pi / moments.count),
             evaluations=subject.evaluations,
             milliseconds=one.milliseconds,
             milliseconds_loop=one.milliseconds_loop,
@@ -173,6 +110,19 @@ class Study:
             draws=one.draws[:, 0],
             cloud=cloud,
         )
+
+    @staticmethod
+    def _signal(
+        subject: ReplicatedObjective, name: str, reference: Gradients | Moments | None
+    ) -> tuple[str, Gradients | None]:
+        """What counts as signal: the exact gradient, else an unbiased mean, another's where its own has a bias."""
+        if isinstance(reference, dict):
+            return "exact", reference
+        if subject.unbiased:
+            return "mean", None
+        if isinstance(reference, Moments):
+            return f"mean of {name}", {parameter: reference.mean(parameter) for parameter in reference.names}
+        return "mean, bias included", None
 
     def _reference(self, one: _Measured, others: list[_Measured]) -> tuple[str, Gradients | Moments | None]:
         """What its mean is held against: the exact gradient, or the least noisy other unbiased for its bound."""

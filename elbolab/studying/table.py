@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import torch
 
+from elbolab.studying.result import Result
 from elbolab.studying.snr_slopes import family
-from elbolab.studying.study import Result
 
 _WIDE = 3  # points of training that fit beside each other
 
@@ -35,10 +35,16 @@ def measured(point: str, results: Sequence[Result]) -> list[str]:
 
 def _notes(results: Sequence[Result]) -> list[str]:
     bounds = [r.bias_bound for r in results if not math.isnan(r.bias_bound)]
-    floors = [r.snr_floor for r in results if r.signal == "mean"]
+    floors = [r.snr_floor for r in results if r.signal != "exact"]
     notes = []
     if bounds:
-        notes.append(f"!: biased; by chance |z| exceeds {max(bounds):.1f} in one of 10^5 studies.")
+        notes.append(
+            f"!: biased, in a coordinate or jointly; by chance |z| exceeds {max(bounds):.1f} in one of 10^5 studies."
+        )
+    if errors := [r.variance_error / r.variance for r in results if r.variance > 0]:
+        notes.append(f"Variances are known to {100 * max(errors):.1g} % and better (one standard error).")
+    if named := dict.fromkeys(r.signal for r in results if r.signal.startswith("mean of")):
+        notes.append(f"The signal of a biased estimator is the {', the '.join(named)}.")
     if floors:
         notes.append(f"SNR below about {max(floors):.2g} is not seen with so many gradients.")
     if any(r.warm_up for r in results):
