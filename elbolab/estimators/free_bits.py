@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.distributions import Distribution, Independent
 
 from elbolab.estimators.base import Estimate, Known
+from elbolab.estimators.conditions import DRAWN, Condition
 from elbolab.estimators.kinds import Reparameterised
 from elbolab.programs.draw import Draw
 from elbolab.programs.kl import analytic_kl, closed_forms
@@ -23,6 +24,8 @@ class FreeBits(Reparameterised):
     """
 
     closed_form_kl = True
+
+    conditions: tuple[Condition, ...] = (*Reparameterised.conditions, DRAWN)
 
     def __init__(self, num_particles: int = 1, *, nats: float = 0.1, **options: Any) -> None:
         """

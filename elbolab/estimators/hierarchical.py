@@ -77,8 +77,12 @@ def moved(p: Distribution, z: Tensor) -> Tensor:
 
 def _slopes(total: Tensor, values: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The derivatives of a sum of log-densities with respect to the latents."""
-    found = torch.autograd.grad(total.sum(), list(values.values()), retain_graph=True, materialize_grads=True)
-    return dict(zip(values, found, strict=True))
+    moved = {name: value for name, value in values.items() if value.requires_grad}  # others are drawn without learning
+    if not moved or not total.requires_grad:
+        return {name: torch.zeros_like(value) for name, value in values.items()}
+    found = torch.autograd.grad(total.sum(), list(moved.values()), retain_graph=True, materialize_grads=True)
+    zeros = {name: torch.zeros_like(value) for name, value in values.items()}
+    return zeros | dict(zip(moved, found, strict=True))
 
 
 class Prior:

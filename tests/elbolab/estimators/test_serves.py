@@ -1,0 +1,27 @@
+"""The table of who serves what is what the classes declare, and what they do."""
+
+from pathlib import Path
+
+import pytest
+
+from elbolab import estimators
+from elbolab.estimators import serves
+
+PAGE = Path(__file__).parents[3] / "docs" / "reference" / "serves.md"
+
+
+def test_the_page_is_up_to_date():
+    assert PAGE.read_text() == serves.table(), "python -m elbolab.estimators.serves > docs/reference/serves.md"
+
+
+@pytest.mark.parametrize("column", serves.PROGRAMS)
+def test_an_estimator_does_as_the_table_says(column):
+    model, guide = serves.PROGRAMS[column]
+    for name, row in serves.served().items():
+        cls = getattr(estimators, name)
+        estimator = cls(max(cls.least_particles, 2))
+        if row[column]:
+            estimator.differentiable_loss(model, guide)
+        else:
+            with pytest.raises(ValueError, match=f"{name} serves"):
+                estimator.differentiable_loss(model, guide)
