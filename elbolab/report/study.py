@@ -10,8 +10,8 @@ import torch
 
 from elbolab.report.constants import Constants
 from elbolab.report.page import LIMIT, filled, page
+from elbolab.studying.result import Result
 from elbolab.studying.snr_slopes import family
-from elbolab.studying.study import Result
 
 HERE = Path(__file__).parent
 _BITS = 8  # a dot lies within 1/256 of a standard deviation of where it belongs

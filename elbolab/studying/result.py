@@ -77,7 +77,7 @@ class Result:
 
     def as_dict(self) -> dict[str, Any]:
         """All numbers, plain: a row of a data frame."""
-        kept = [field.name for field in fields(self) if field.name not in ("draws", "cloud")]
-        named = {name: getattr(self, name) for name in kept}
+        plain = [field.name for field in fields(self) if field.name not in ("draws", "cloud")]
+        named = {name: getattr(self, name) for name in plain}
         products = ("variance_evaluations", "variance_milliseconds", "biased")
         return named | {name: getattr(self, name) for name in products}

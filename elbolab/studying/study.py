@@ -12,8 +12,8 @@ from tqdm import tqdm
 
 from elbolab.estimators.base import Known
 from elbolab.graph.trace import unchecked
-from elbolab.studying.cloud import Coordinate, columns, most_varying
-from elbolab.studying.moments import Moments, worst_score
+from elbolab.studying.cloud import Cloud, Coordinate, columns, mark, most_varying, named
+from elbolab.studying.moments import Moments, joint_score, worst_score
 from elbolab.studying.replicated_objective import Gradients, ReplicatedObjective, clock
 from elbolab.studying.result import Result
 
@@ -75,6 +75,10 @@ class Study:
         subject, moments = one.subject, one.moments
         name, reference = self._reference(one, others)
         score, bound = worst_score(moments, reference) if reference is not None else (math.nan, math.nan)
+        joint, joint_bound = joint_score(moments, reference) if reference is not None else (math.nan, math.nan)
+        kind, signal = self._signal(subject, name, reference)
+        names = [named(place, moments.mean(place[0]).shape) for place in coordinates]
+        cloud = Cloud((names[1], names[2]), one.draws[:, 1:], mark(reference, coordinates[1:]), name == "exact")
         return Result(
             label=subject.label,
             estimator=subject.estimator,

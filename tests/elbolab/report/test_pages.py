@@ -11,7 +11,7 @@ from elbolab.auditing.report.verdict import KINDS, Verdict
 from elbolab.report.audit import audit_page
 from elbolab.report.study import study_page
 from elbolab.studying.cloud import Cloud
-from elbolab.studying.study import Result
+from elbolab.studying.result import Result
 from tests import browser
 
 pytestmark = pytest.mark.browser

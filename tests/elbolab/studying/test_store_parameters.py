@@ -15,6 +15,13 @@ from elbolab.studying.replicated_objective import ReplicatedObjective
 X = torch.tensor([-0.5, 2.0, 0.7])
 
 
+@pytest.fixture(autouse=True)
+def one_store():
+    """As Pyro is unless it is told otherwise."""
+    with pyro.settings.context(module_local_params=False):
+        yield
+
+
 def model(x):
     mean = pyro.param("mean", torch.tensor(0.3))
     spread = pyro.param("spread", torch.tensor(0.7), constraint=constraints.positive)
