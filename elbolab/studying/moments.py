@@ -34,7 +34,7 @@ class Moments:
         """Takes in gradients of shape (replicates, *parameter) by the parameters' names."""
         more = len(next(iter(gradients.values())))
         total = self.count + more
-        self._projections.append(sum(_project(name, chunk) for name, chunk in gradients.items()))
+        self._projections.append(torch.stack([_project(name, chunk) for name, chunk in gradients.items()]).sum(0))
         for name, chunk in gradients.items():
             self.rounding = max(self.rounding, ROUNDING.get(chunk.dtype, 1e-2))
             # Two passes in the chunk's own precision: deviations from its mean are small, and as exact as they are.
@@ -66,7 +66,7 @@ class Moments:
     def variance_error(self, group: str = "") -> float:
         """The standard error of `total_variance`, a mean of squared distances."""
         found = [torch.cat(rows) for name, rows in self._distances.items() if name.startswith(group)]
-        return (sum(found).std() / self.count**0.5).item() if found and self.count > 1 else 0.0
+        return (torch.stack(found).sum(0).std() / self.count**0.5).item() if found and self.count > 1 else 0.0
 
     def projections(self) -> Tensor:
         """Every replicate's products with random signs for all coordinates: shape (replicates, directions)."""
@@ -124,7 +124,7 @@ def joint_score(moments: Moments, known: Mapping[str, Tensor] | Moments) -> tupl
         squared, count = squared + other.var(0) / len(other), min(len(own), len(other))
     else:
         values, count = [known[name] for name in moments.names], len(own)
-        expected = sum(_project(name, known[name][None]) for name in moments.names)[0]
+        expected = torch.stack([_project(name, known[name][None])[0] for name in moments.names]).sum(0)
     size = max(value.abs().max().item() for value in values) * sum(value.numel() for value in values) ** 0.5
     off = ((own.mean(0) - expected).abs() - moments.rounding * size).clamp(min=0)
     score = torch.where(off > 0, off / squared.sqrt(), 0.0).nan_to_num(nan=math.inf, posinf=math.inf)
