@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -67,7 +67,7 @@ def evidence(
     pairs = max(1, memory // _bytes_per_pair(model, guide, x, reading))
     particles = max(divisor for divisor in range(1, samples + 1) if samples % divisor == 0 and divisor <= pairs)
     rows = min(len(x), max(1, pairs // particles))
-    block = partial(_block, model, guide, particles=particles, reading=reading)
+    block: Callable[[Tensor], Tensor] = partial(_block, model, guide, particles=particles, reading=reading)
     if compile or (compile is None and len(x) * samples >= _MANY):
         block = _compiled(block, x[:rows])
     results = []
@@ -110,6 +110,7 @@ def _compiled(block: Callable[[Tensor], Tensor], x: Tensor) -> Callable[[Tensor]
     """The same as one compiled graph; as it is, where that cannot be."""
     try:
         with generators_kept(x.device):
-            return compile_graph(trace(block, x), [x])
+            run: Callable[..., Any] = compile_graph(trace(block, x), [x])
+            return run
     except CannotCapture:
         return block

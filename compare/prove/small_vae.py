@@ -104,10 +104,19 @@ class Programs:
     def objective(self, elbo: ELBO, variation: str = "") -> Callable[..., Tensor]:
         """The stock objective on the programs, as a function of tensors; `variation` says what the last ones are."""
 
+        held: dict[str, nn.Module] = {}
+
+        def model(x: Tensor) -> Tensor:
+            return held["model"](x)
+
+        def guide(x: Tensor) -> Tensor:
+            return held["guide"](x)
+
+        # The same two programs at every call, whatever tensors they have: an estimator reads them once.
         def loss(x: Tensor, m: Tensor, s: Tensor, w: Tensor, *more: Tensor) -> Tensor:
-            model, guide = VARIATIONS[variation](self, w, *more), self.guide(m, s)
+            held.update(model=VARIATIONS[variation](self, w, *more), guide=self.guide(m, s))
             if variation == "beta":
-                (guide.beta,) = more
+                (held["guide"].beta,) = more
             return elbo.differentiable_loss(model, guide, x)
 
         return loss

@@ -236,7 +236,8 @@ class Estimator(ELBO, nn.Module):
         return loss.item()
 
 
-def concrete(cls: type[Estimator]) -> set[type[Estimator]]:
+def concrete(cls: type) -> set[Any]:
     """The estimators that can be built: a class and those made from it, private ones left out."""
-    found = set() if getattr(cls, "__abstractmethods__", None) or cls.__name__.startswith("_") else {cls}
-    return found.union(*(concrete(sub) for sub in cls.__subclasses__()))
+    found: set[Any] = set() if getattr(cls, "__abstractmethods__", None) or cls.__name__.startswith("_") else {cls}
+    subclasses: list[type] = cls.__subclasses__()
+    return found.union(*map(concrete, subclasses))

@@ -144,7 +144,7 @@ class Codes:
 
     @classmethod
     def of(cls, draw: Draw) -> "Codes":
-        return cls(draw, draw.arguments_of(lambda q: base(q).logits), draw.values)
+        return cls(draw, draw.arguments_of(_logits), draw.values)
 
     def free(self) -> "Codes":
         """The same codes with logits that are variables of their own."""
@@ -200,11 +200,15 @@ class _SoftOneHot(dist.OneHotCategorical):
         return (value * self.logits).sum(-1)
 
 
-def _linear(p: Distribution) -> Distribution:
+def _logits(q: Any) -> Tensor:  # noqa: ANN401
+    return base(q).logits  # type: ignore[attr-defined]
+
+
+def _linear(p: Any) -> Distribution:  # noqa: ANN401
     if isinstance(p, dist.MaskedDistribution):
-        return _linear(p.base_dist).mask(p._mask)
+        return dist.MaskedDistribution(_linear(p.base_dist), p._mask)
     if isinstance(p, torch.distributions.Independent):
-        return _linear(p.base_dist).to_event(p.reinterpreted_batch_ndims)
+        return dist.Independent(_linear(p.base_dist), p.reinterpreted_batch_ndims)
     return _SoftOneHot(logits=p.logits) if isinstance(p, torch.distributions.OneHotCategorical) else p
 
 

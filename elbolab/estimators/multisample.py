@@ -192,6 +192,7 @@ class Reweighed:
         self.values = {name: _Reweigh.apply(value, name, self) for name, value in draw.values.items()}
 
     def times(self, name: str, gradient: Tensor) -> Tensor:
+        assert self.weight is not None, "it is given before gradients flow"
         return gradient * self._draw.weigh(name, self.weight)
 
 

@@ -8,7 +8,6 @@ import math
 from typing import Any
 
 import torch
-from pyro import poutine
 from pyro.poutine.messenger import Messenger
 from torch import Tensor, nn
 
@@ -16,7 +15,7 @@ from elbolab.estimators.base import Estimate, Estimator
 from elbolab.estimators.conditions import WHOLE_DATA, Condition
 from elbolab.estimators.kinds import MultiSample
 from elbolab.programs.draw import Draw
-from elbolab.programs.sites import role
+from elbolab.programs.sites import is_subsample, role
 
 
 class _Score(Estimator):
@@ -45,7 +44,7 @@ class DetachedDraws(Messenger):
     """Draws latents as constants: what is left of a gradient at them is the score, also where q could carry more."""
 
     def _pyro_post_sample(self, msg: dict[str, Any]) -> None:
-        if msg["type"] == "sample" and not poutine.util.site_is_subsample(msg) and role(msg) == "latent":
+        if msg["type"] == "sample" and not is_subsample(msg) and role(msg) == "latent":
             msg["value"] = msg["value"].detach()
 
 
@@ -57,8 +56,11 @@ class REINFORCE(_Score):
 class MovingAverage(_Score):
     """A baseline that is a moving average of the learning signal, one number for all data.
 
-    Unbiased (*Mnih and Gregor, 2014, Neural Variational Inference and Learning in Belief Networks*).
+    Unbiased (*Mnih and Gregor, 2014, Neural Variational Inference and Learning in Belief Networks*, arXiv 1402.0030).
     """
+
+    average: Tensor
+    weight: Tensor
 
     def __init__(self, num_particles: int = 1, *, decay: float = 0.9, **options: Any) -> None:
         """
@@ -101,6 +103,8 @@ class NVIL(MovingAverage):
     Inference and Learning in Belief Networks*).
     """
 
+    variance: Tensor
+
     def __init__(
         self,
         num_particles: int = 1,
@@ -127,10 +131,10 @@ class NVIL(MovingAverage):
     def prepare(self, draw: Draw) -> None:
         x = draw.data()
         self.to(x.device)
-        self.network(x.to(self.network[-1].weight.dtype))
+        self.network(x.to(self.average.dtype))
 
     def baseline(self, signal: Tensor, draw: Draw) -> tuple[Tensor, Tensor]:
-        x = draw.data().detach().to(self.network[-1].weight.dtype)
+        x = draw.data().detach().to(self.average.dtype)
         if x.shape[-1] != self.network[0].in_features:
             raise ValueError(
                 f"{type(self).__name__}'s baseline was built for {self.network[0].in_features} numbers per datum, not"

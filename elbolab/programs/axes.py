@@ -1,8 +1,9 @@
 """The axes of what is drawn: particles, plates, events; and which of the plates make the data independent."""
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Collection, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 from torch import Tensor
 
@@ -11,19 +12,23 @@ class Frame(Protocol):
     """A plate as Pyro has it on its stack."""
 
     name: str
-    dim: int
+    dim: Any
     size: int
     full_size: int | None
 
 
-class Axes:
+class Axes(ABC):
     """How values and log-densities are laid out: (particles, *plates, *event), `nesting` plates.
 
     `frames` are the plates, from the left, over which the data are independent given the parameters: the batch.
     """
 
     nesting: int
-    frames: Sequence[Frame]
+
+    @property
+    @abstractmethod
+    def frames(self) -> Sequence[Frame]:
+        """The plates over which the data are independent."""
 
     @property
     def _kept(self) -> list[int]:

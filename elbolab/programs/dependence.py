@@ -28,7 +28,7 @@ class Dependence(TorchFunctionMode):
         self._alive: list[Tensor] = []  # memory that is freed could be given to a tensor that depends on nothing
         self._everywhere = NOTHING
 
-    def __torch_function__(self, func, types, args=(), kwargs=None):  # noqa: ANN001, ANN204
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:  # noqa: ANN401
         kwargs = kwargs or {}
         names = self.of((args, kwargs))
         result = func(*args, **kwargs)

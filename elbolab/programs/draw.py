@@ -138,7 +138,8 @@ class Draw(Runs):
         for frame in self.frames:
             shape[frame.dim] = frame.size
         # A single particle has no axis, and a shallow site lacks those of deeper plates.
-        own = self._guides[0].nodes[name]["value"].dim() - event if len(self._guides) == 1 else len(shape)
+        site: Mapping[str, Any] = self._guides[0].nodes[name]
+        own = site["value"].dim() - event if len(self._guides) == 1 else len(shape)
         return weight.reshape(shape[len(shape) - own :] + [1] * event)
 
     def _total(self, runs: Iterable[Iterable[Mapping[str, Any]]], particles: int | None = None) -> Tensor:

@@ -96,7 +96,7 @@ def kl_routes(elbo: ELBO, model: Callable, guide: Callable, x: Tensor) -> dict[s
     pyros = isinstance(elbo, TraceMeanField_ELBO)
     routes: dict[str, Route] = {}
     for name, q in draw.posteriors.items():
-        prior = draw.traces[0].nodes.get(name)
+        prior: Mapping[str, Any] | None = draw.traces[0].nodes.get(name)
         divergence = analytic_kl(q, prior["fn"]) if prior else None
         routes[name] = "analytic" if name in ours or (pyros and divergence is not None) else "sampled"
         if (pyros or getattr(elbo, "closed_form_kl", False)) and not q.has_rsample:

@@ -2,7 +2,7 @@
 
 import warnings
 import weakref
-from collections.abc import Callable, Hashable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -16,7 +16,7 @@ from pyro.util import check_model_guide_match, check_site_shape
 from torch import Tensor, nn
 
 from elbolab.programs.dependence import NOTHING, Dependence
-from elbolab.programs.sites import Plate, Site, look, replayable, role, sites
+from elbolab.programs.sites import Plate, Site, is_subsample, look, replayable, role, sites
 
 _MANY = 64  # structures of arguments that are remembered, such as sizes of a batch
 
@@ -102,13 +102,14 @@ def undisturbed(*programs: Any) -> Iterator[None]:  # noqa: ANN401
     """Programs can be run here to be looked at: no generator or buffer moves, no gradient, no handler outside sees."""
     devices = list(range(torch.cuda.device_count())) if torch.cuda.is_initialized() else []
     modules = [program for program in programs if isinstance(program, nn.Module)]
-    buffers = [(buffer, buffer.clone()) for module in modules for buffer in module.buffers()]
+    buffers = [(buffer, buffer._version, buffer.clone()) for module in modules for buffer in module.buffers()]
     with torch.random.fork_rng(devices=devices), torch.no_grad(), poutine.block():
         try:
             yield
         finally:
-            for buffer, value in buffers:
-                buffer.copy_(value)
+            for buffer, version, value in buffers:
+                if buffer._version != version:  # else it was not written to
+                    buffer.copy_(value)
 
 
 class _Follow(Messenger):
@@ -119,7 +120,7 @@ class _Follow(Messenger):
         self.dependence, self.found = dependence, dict[str, Site]()
 
     def _pyro_post_sample(self, msg: dict[str, Any]) -> None:
-        if msg["type"] != "sample" or poutine.util.site_is_subsample(msg):
+        if msg["type"] != "sample" or is_subsample(msg):
             return
         name, kind, follow = msg["name"], role(msg), self.dependence
         seen = follow.of(msg["value"])
@@ -165,7 +166,8 @@ def _check_shapes(model: poutine.Trace, guide: poutine.Trace, nesting: int) -> N
         check_model_guide_match(model, guide, nesting)
     for site in (*sites(model), *sites(guide)):
         term = scale_and_mask(site["fn"].log_prob(site["value"]), 1.0, site["mask"])
-        check_site_shape({**site, "log_prob": term}, nesting)
+        checked: Any = dict(site) | {"log_prob": term}
+        check_site_shape(checked, nesting)
 
 
 @contextmanager
@@ -215,7 +217,7 @@ def _identity(program: Callable) -> tuple:
     return id(owner), id(getattr(program, "__func__", None)), getattr(owner, "training", None)
 
 
-def structure(arguments: Any) -> Hashable:  # noqa: ANN401
+def structure(arguments: Any) -> Any:  # noqa: ANN401
     """What of a program's arguments may change which sites it has: not their numbers, but shapes and switches."""
     if isinstance(arguments, Tensor):
         return tuple(arguments.shape), arguments.dtype
@@ -223,4 +225,5 @@ def structure(arguments: Any) -> Hashable:  # noqa: ANN401
         return type(arguments), *map(structure, arguments)
     if isinstance(arguments, Mapping):
         return tuple((key, structure(value)) for key, value in arguments.items())
-    return arguments if isinstance(arguments, bool | str | None) else type(arguments)
+    kept: Any = arguments if isinstance(arguments, bool | str | None) else type(arguments)
+    return kept

@@ -1,5 +1,6 @@
 """Runs of a guide for several particles, all at once or one by one, and of both programs with latents held."""
 
+from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
 from typing import Any
@@ -89,7 +90,8 @@ class Runs(Axes):
 
     def _of_run(self, name: str, value: Tensor, k: int) -> Tensor:
         """The values of a latent in the k-th run."""
-        own, event = self._guides[0].nodes[name]["value"], len(self._guides[0].nodes[name]["fn"].event_shape)
+        site: Mapping[str, Any] = self._guides[0].nodes[name]
+        own, event = site["value"], len(site["fn"].event_shape)
         if self.vectorized or value.dim() < 1 + self.nesting + event:
             return value
         return value[k].reshape(own.shape)
@@ -105,6 +107,11 @@ class Runs(Axes):
         """Runs of the model at latents, and at the point masses that the guide's runs there have found."""
         held = [replayable(trace) for trace in guides] if guides else self._held(values, particles)
         return [self._run(self.model, 0, width, h) for width, h in zip(self._widths(particles), held, strict=True)]
+
+    @property
+    @abstractmethod
+    def values(self) -> dict[str, Tensor]:
+        """The drawn latents by name."""
 
     @cached_property
     def _models(self) -> Traces:

@@ -104,14 +104,19 @@ def unmasked(q: Distribution) -> Distribution:
     if isinstance(q, dist.MaskedDistribution):
         return unmasked(q.base_dist)
     if isinstance(q, Independent) and any(isinstance(layer, dist.MaskedDistribution) for layer in layers(q)):
-        return unmasked(q.base_dist).to_event(q.reinterpreted_batch_ndims)
+        return dist.Independent(unmasked(q.base_dist), q.reinterpreted_batch_ndims)
     return q
+
+
+def is_subsample(msg: Any) -> bool:  # noqa: ANN401
+    """Whether a message is of a plate's subsample, which is no site of the program."""
+    return bool(poutine.util.site_is_subsample(msg))
 
 
 def sites(trace: poutine.Trace) -> Iterator[Mapping[str, Any]]:
     """The sample sites of a trace, subsamples left out."""
     for site in trace.nodes.values():
-        if site["type"] == "sample" and not poutine.util.site_is_subsample(site):
+        if site["type"] == "sample" and not is_subsample(site):
             yield site
 
 
@@ -130,7 +135,7 @@ def replayable(trace: poutine.Trace, values: Mapping[str, Any] | None = None) ->
     for name, node in trace.nodes.items():
         if node["type"] != "sample" or name == PLATE:
             continue
-        if poutine.util.site_is_subsample(node) or (values is None and not node["is_observed"]):
+        if is_subsample(node) or (values is None and not node["is_observed"]):
             held.nodes[name] = node
         elif values is not None and name in values:
             held.nodes[name] = node | {"value": values[name]}

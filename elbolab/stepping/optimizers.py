@@ -210,7 +210,7 @@ class Moved:
 class _PythonNumbers(TorchFunctionMode):
     """Numbers that are tensors here, where PyTorch takes numbers alone: `addcdiv_(a, b, value=number)`."""
 
-    def __torch_function__(self, func, types, args=(), kwargs=None):  # noqa: ANN001, ANN204
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:  # noqa: ANN401
         kwargs = dict(kwargs or {})
         name = getattr(func, "__name__", "")
         if name in ("addcdiv_", "addcmul_") and isinstance(kwargs.get("value"), Tensor):

@@ -4,11 +4,13 @@ import math
 import zlib
 from collections.abc import Mapping
 from functools import lru_cache
+from typing import Any
 
 import torch
 from scipy import stats
 from torch import Tensor
 
+_student_t: Any = vars(stats)["t"]  # SciPy makes it at run time, where no type checker sees it
 FALSE_ALARM = 1e-5  # probability that a true statistical claim fails
 _DIRECTIONS = 32
 # What two float computations of the same number may differ by, relative to the largest number among their like.
@@ -95,7 +97,7 @@ def worst_score(moments: Moments, known: Mapping[str, Tensor] | Moments) -> tupl
     not vary is infinite.
     """
     other = known if isinstance(known, Moments) else None
-    expected = {name: other.mean(name) if other else known[name] for name in moments.names}
+    expected = {name: _value(known, name) for name in moments.names}
     scale = max((value.abs().max().item() for value in expected.values()), default=0.0)
     count = min(moments.count, other.count) if other else moments.count
     worst = 0.0
@@ -107,7 +109,11 @@ def worst_score(moments: Moments, known: Mapping[str, Tensor] | Moments) -> tupl
         score = torch.where(off > 0, off / squared.sqrt(), 0.0)
         worst = max(worst, score.nan_to_num(nan=math.inf, posinf=math.inf).max().item())
     coordinates = sum(value.numel() for value in expected.values())
-    return worst, float(stats.t.isf(FALSE_ALARM / 2 / max(coordinates, 1), max(count - 1, 1)))
+    return worst, float(_student_t.isf(FALSE_ALARM / 2 / max(coordinates, 1), max(count - 1, 1)))
+
+
+def _value(known: Mapping[str, Tensor] | Moments, name: str) -> Tensor:
+    return known.mean(name) if isinstance(known, Moments) else known[name]
 
 
 def joint_score(moments: Moments, known: Mapping[str, Tensor] | Moments) -> tuple[float, float]:
@@ -128,7 +134,7 @@ def joint_score(moments: Moments, known: Mapping[str, Tensor] | Moments) -> tupl
     size = max(value.abs().max().item() for value in values) * sum(value.numel() for value in values) ** 0.5
     off = ((own.mean(0) - expected).abs() - moments.rounding * size).clamp(min=0)
     score = torch.where(off > 0, off / squared.sqrt(), 0.0).nan_to_num(nan=math.inf, posinf=math.inf)
-    return score.max().item(), float(stats.t.isf(FALSE_ALARM / 2 / _DIRECTIONS, max(count - 1, 1)))
+    return score.max().item(), float(_student_t.isf(FALSE_ALARM / 2 / _DIRECTIONS, max(count - 1, 1)))
 
 
 def _project(name: str, gradients: Tensor) -> Tensor:

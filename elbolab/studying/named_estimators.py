@@ -3,6 +3,7 @@
 import ast
 import inspect
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from pyro.infer import ELBO, Trace_ELBO, TraceGraph_ELBO, TraceMeanField_ELBO
@@ -18,9 +19,10 @@ DISCRETE = "REINFORCE,NVIL,RLOO,MuProp,DisARM,REBAR,STGumbel,VIMCO"
 
 def estimators_by_name() -> dict[str, type[ELBO]]:
     """All classes by name."""
-    ours = (getattr(estimators, name) for name in estimators.__all__)
+    ours: list[Any] = [getattr(estimators, name) for name in estimators.__all__]
     found = (c for c in ours if isinstance(c, type) and issubclass(c, Estimator) and c is not Estimator)
-    return {cls.__name__: cls for cls in (Trace_ELBO, TraceMeanField_ELBO, TraceGraph_ELBO, *found)}
+    pyros: tuple[Any, ...] = (Trace_ELBO, TraceMeanField_ELBO, TraceGraph_ELBO)
+    return {cls.__name__: cls for cls in (*pyros, *found)}
 
 
 def named(wanted: str, particles: Sequence[int]) -> tuple[dict[str, ELBO], list[str]]:
@@ -67,7 +69,7 @@ def _built(cls: type[ELBO], particles: int, settings: dict) -> ELBO:
             name
             for base in cls.__mro__
             if "__init__" in vars(base) and base not in (object, torch.nn.Module)
-            for name, p in inspect.signature(base.__init__).parameters.items()
+            for name, p in inspect.signature(vars(base)["__init__"]).parameters.items()
             if p.kind is p.KEYWORD_ONLY
         )
         raise ValueError(

@@ -4,7 +4,7 @@ import copy
 import math
 import statistics
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -18,7 +18,7 @@ from elbolab.estimators.base import Estimator, Known
 from elbolab.graph.capture import Captured, capture, generators_kept, trained
 from elbolab.graph.replicate import replicates
 from elbolab.graph.trace import CannotCapture, unchecked
-from elbolab.programs.sites import PLATE, base, latents
+from elbolab.programs.sites import PLATE, base, is_subsample, latents
 from elbolab.studying.store_parameters import with_store
 
 Gradients = dict[str, Tensor]
@@ -41,7 +41,8 @@ class ReplicatedObjective:
         self.label, self.x = label, x
         self.elbo = copy.deepcopy(elbo)
         model, guide = with_store(model, guide, x)
-        self.objective: nn.Module = self.elbo(model, guide)
+        pair: Any = model, guide  # Pyro's annotations ask for modules
+        self.objective: nn.Module = self.elbo(*pair)
         self._hidden = [name for program in (model, guide) for name in getattr(program, "hidden", ())]
         if not trained(self.objective):
             raise ValueError(
@@ -106,6 +107,7 @@ class ReplicatedObjective:
         """Trains what is the estimator's own, on x and from its beginning; model and guide stay. How many steps."""
         if not self._fresh:
             return 0
+        assert isinstance(self.elbo, nn.Module), "only modules have a state"
         self.elbo.load_state_dict(self._fresh)
         own = list(self.elbo.parameters())
         optimizer = torch.optim.Adam(own, lr=_RATE) if own else None
@@ -122,6 +124,7 @@ class ReplicatedObjective:
 
     def draws(self, count: int, memory: int) -> Iterator[tuple[Tensor, Gradients]]:
         """Losses and gradients of independent draws, chunk by chunk, with a leading axis; fewer where they are slow."""
+        chunks: Iterator[tuple[Tensor, Gradients]]
         if self.captured is None:
             chunks = (self._stacked(self._eager(self.x)) for _ in range(min(count, _LOOP)))
         else:
@@ -143,10 +146,11 @@ class ReplicatedObjective:
         parameters = trained(self.objective)
         if hasattr(self.elbo, "differentiable_loss"):
             loss = self.objective(x)
-            found = torch.autograd.grad(loss, list(parameters.values()), allow_unused=True)
+            found: Sequence[Tensor | None] = torch.autograd.grad(loss, list(parameters.values()), allow_unused=True)
         else:
             with _set_aside(list(parameters.values())):
-                loss = torch.as_tensor(self.elbo.loss_and_grads(self.objective.model, self.objective.guide, x))
+                elbo: Any = self.elbo
+                loss = torch.as_tensor(elbo.loss_and_grads(self.objective.model, self.objective.guide, x))
                 found = [p.grad for p in parameters.values()]
         filled = (torch.zeros_like(p) if g is None else g for p, g in zip(parameters.values(), found, strict=True))
         return loss.detach(), dict(zip(parameters, filled, strict=True))
@@ -177,7 +181,7 @@ class Evaluations(Messenger):
         return max(self._counts.values(), default=0.0)
 
     def _pyro_post_sample(self, msg: dict[str, Any]) -> None:
-        if msg["is_observed"] and not poutine.util.site_is_subsample(msg):
+        if msg["is_observed"] and not is_subsample(msg):
             plates = [frame for frame in msg["cond_indep_stack"] if frame.vectorized and frame.name != PLATE]
             data = math.prod(frame.size for frame in plates)
             self._counts[msg["name"]] = self._counts.get(msg["name"], 0.0) + msg["fn"].batch_shape.numel() / data

@@ -83,7 +83,8 @@ def read(graph: GraphModule, inputs: Sequence[Array], noise: str = "e") -> list[
                 shape = DRAWS[name](arguments[0])
                 count = int(np.prod(shape))
                 standard = np.array([_noise(noise, drawn + i) for i in range(count)], object).reshape(shape)
-                mean, deviation = (*arguments[1:3], *(0, 1)[len(arguments) - 1 :])
+                given: list[Any] = [*arguments[1:3], *[0, 1][len(arguments) - 1 :]]
+                mean, deviation = given
                 values[node] = mean + deviation * standard
                 drawn += count
             elif name in OPERATIONS:
@@ -115,7 +116,7 @@ def _noise(name: str, index: int) -> sp.Symbol:
     return sp.Symbol(f"{name}{index + 1}", real=True)
 
 
-def _each(function: Callable[[Any], Any]) -> Callable[[Any], Array]:
+def _each(function: Callable[..., Any]) -> Callable[..., Array]:
     return np.vectorize(function, otypes=[object])
 
 
@@ -134,7 +135,7 @@ def _expand(a: Array, shape: Sequence[int], *_: Any) -> Array:
 
 def _reduced(terms: Array, reduction: int) -> Any:
     """PyTorch's codes: 0 none, 1 mean, 2 sum."""
-    return {0: lambda: terms, 1: lambda: terms.sum() / terms.size, 2: terms.sum}[reduction]()
+    return (terms, terms.sum() / terms.size, terms.sum())[reduction]
 
 
 def _from_logit(logit: sp.Expr, x: sp.Expr, positive: sp.Expr) -> sp.Expr:
@@ -192,6 +193,7 @@ OPERATIONS: dict[str, Callable[..., Any]] = {
     "lift_fresh_copy": lambda a: a,
     "unbind": lambda a, axis=0: [np.take(a, i, axis) for i in range(np.shape(a)[axis])],
     "stack": lambda parts, axis=0: np.stack(parts, axis),
+    "cat": lambda parts, axis=0: np.concatenate(parts, axis),
     "_to_copy": lambda a: a,
     "binary_cross_entropy_with_logits": lambda a, x, w=None, p=None, r=1: _reduced(
         _each(_from_logit)(a, x, 1 if p is None else p) * (1 if w is None else w), r

@@ -15,7 +15,8 @@ def simplest(expression: sp.Expr) -> sp.Expr:
 
 def noise_of(expression: sp.Expr) -> list[sp.Symbol]:
     """The standard normal symbols e1, e2, ... in an expression."""
-    return sorted((s for s in expression.free_symbols if re.fullmatch(r"e\d+", s.name)), key=lambda s: s.name)
+    symbols = [s for s in expression.free_symbols if isinstance(s, sp.Symbol)]
+    return sorted((s for s in symbols if re.fullmatch(r"e\d+", s.name)), key=lambda s: s.name)
 
 
 def expectation(expression: sp.Expr) -> sp.Expr:
