@@ -8,7 +8,7 @@ from typing import Any, Literal, Self
 
 import pyro
 import torch
-from jsonargparse import Namespace, lazy_instance
+from jsonargparse import ArgumentError, Namespace, lazy_instance
 from pyro.distributions import constraints
 from pyro.infer import ELBO, TraceMeanField_ELBO
 
@@ -21,10 +21,13 @@ from guide.posteriors import DiagonalNormal, Posterior
 from model import MLP, Model, Network
 from model.likelihoods import Bernoulli, Likelihood
 from model.priors import Prior, StandardNormal
-from training import checkpoint, legality
+from training import checkpoint, legality, record
+from training import trust as trusted
 from training.catalogue import CHOICES, offered
+from training.checkpoint import Kept
 from training.options import Parser
 from training.run_folder import RunFolder
+from training.state import check_parameters
 
 # Parameters belong to the modules, not to Pyro's global store: two experiments can live side by side.
 pyro.settings.set(module_local_params=True)
@@ -107,6 +110,7 @@ class Experiment:
         p_z = prior(latent)
         p_x = likelihood(p_z.seen, splits.shape, family)
         q_z = guide(splits.shape, latent, family)
+        self.fingerprints = record.fingerprints(splits)
         dtype = torch.float64 if precision == "float64" else torch.float32
         self.dataset = data.load(splits, self.device, bits=p_x.support is constraints.boolean, dtype=dtype)
         legality.check_support(p_x, self.dataset)
@@ -126,20 +130,50 @@ class Experiment:
         legality.check_runs(self.objective, probe)
 
     @classmethod
-    def load(cls, folder: RunFolder, *, device: str = "auto") -> Self:
+    def of(cls, folder: RunFolder, *, device: str = "auto", trust: bool = False) -> Self:
+        """The experiment of a run, with fresh parameters.
+
+        Args:
+            folder: the run's.
+            device: auto, cpu, cuda or cuda:0.
+            trust: whether its config.yaml may name code that is not this program's.
+
+        Raises:
+            ValueError: the folder holds no run, or names code that is not trusted. DataError: its data are gone.
+        """
+        settings = folder.settings()
+        trusted.read(settings, folder.path, trust=trust)
+        parser = ExperimentParser(exit_on_error=False)
+        parser.add_class_arguments(cls)
+        own = {name: settings[name] for name in inspect.signature(cls).parameters if name in settings}
+        try:
+            parts = parser.instantiate(parser.parse_object(own | {"device": device}))
+        except ArgumentError as error:
+            raise ValueError(f"{folder.path} holds no run of this version: {error}") from error
+        return cls(**{name: parts[name] for name in own})
+
+    @classmethod
+    def load(cls, folder: RunFolder, *, device: str = "auto", which: Kept = "last", trust: bool = False) -> Self:
         """The experiment of a run, with the parameters of its checkpoint.
 
         Raises:
-            ValueError: the folder holds no run. CheckpointError: its checkpoint is missing or damaged.
+            ValueError: as `of`. CheckpointError: its checkpoint is missing or damaged, or of other options or data.
         """
-        settings = folder.settings()
-        parser = ExperimentParser()
-        parser.add_class_arguments(cls)
-        own = {name: settings[name] for name in inspect.signature(cls).parameters if name in settings}
-        parts = parser.instantiate(parser.parse_object(own | {"device": device}))
-        experiment = cls(**{name: parts[name] for name in own})
-        experiment.objective.load_state_dict(checkpoint.load(folder.path, experiment.device)["objective"])
+        experiment = cls.of(folder, device=device, trust=trust)
+        experiment.take(folder, which)
         return experiment
+
+    def take(self, folder: RunFolder, which: Kept = "last") -> dict[str, Any]:
+        """Takes the parameters of a run's checkpoint, and returns all that it holds.
+
+        Raises:
+            CheckpointError: it is missing or damaged, or of other options or data.
+        """
+        saved = checkpoint.load(folder.path, self.device, which)
+        record.check(saved.get("record", {}), folder, self.fingerprints)
+        check_parameters(self.objective, saved["objective"], folder.path / checkpoint.FILES[which])
+        self.objective.load_state_dict(saved["objective"])
+        return saved
 
     def set_beta(self, beta: float) -> None:
         """Moves the KL's weight on both sides."""

@@ -3,11 +3,14 @@
 import difflib
 import inspect
 import re
-from collections.abc import Mapping
+import sys
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, NoReturn
 
 import jsonargparse
+
+from training import trust
 
 
 class Parser(jsonargparse.ArgumentParser):
@@ -22,6 +25,14 @@ class Parser(jsonargparse.ArgumentParser):
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
         self.add_argument("--config", action="config", help="a YAML file with any of the options below")
+
+    def parse_args(self, args: Sequence[str] | None = None, *more: Any, **settings: Any) -> jsonargparse.Namespace:
+        """As everywhere; what is named to be imported is looked at before anything is."""
+        try:
+            trust.command_line([str(argument) for argument in (sys.argv[1:] if args is None else args)])
+        except ValueError as error:
+            self.error(str(error))
+        return super().parse_args(args, *more, **settings)
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         """Prints one message and leaves with 2."""
