@@ -19,7 +19,7 @@ def _sha256(part: np.ndarray | tuple[str, ...]) -> str:
     """Of an array, or of names."""
     array = np.asarray(part)
     digest = hashlib.sha256(f"{array.dtype.str} {array.shape}".encode())
-    digest.update(np.ascontiguousarray(array).data.cast("B") if array.size else b"")
+    digest.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8) if array.size else b"")
     return digest.hexdigest()
 
 
