@@ -60,6 +60,7 @@ def evaluate(
             raise ValueError(f"report_megabytes = {report_megabytes}: at least 0.2")
         lab = Experiment.of(folder, device=device, trust=trust_code)
         history = lab.take(folder, checkpoint).get("history") or folder.metrics()
+    lab.objective.eval()
     pyro.set_rng_seed(seed)
     pyro.enable_validation(False)
     test = lab.dataset.test

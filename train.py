@@ -42,8 +42,10 @@ from training import (
     catalogue,
     exits,
     judgement,
+    legality,
     messages,
     refuse,
+    room,
     trust,
 )
 from training.order import order, steps_per_epoch
@@ -89,6 +91,9 @@ def train(
         lab = Experiment(**experiment)
         kept = {"settings": folder.claimed, "data": lab.fingerprints, "environment": environment(lab.device)}
         moves = optimizer(list(lab.objective.parameters()))
+        legality.check_optimizer(moves)
+        size = min(batch_size, len(lab.dataset.train))
+        room.check_step(lab.objective, lab.first_data, size, lab.device)
         state = State(lab.objective, moves, lab.device, processes, record=kept)
     processes.join(lab.device)
     per_epoch = steps_per_epoch(len(lab.dataset.train), batch_size, processes)

@@ -1,9 +1,11 @@
 """What a run is about: options -> data, model, guide, objective. Everything in it is chosen by a class's name."""
 
 import inspect
+import math
 import os
 import sys
 from collections.abc import Callable, Sequence
+from types import MappingProxyType
 from typing import Any, Literal, Self
 
 import pyro
@@ -11,6 +13,7 @@ import torch
 from jsonargparse import ArgumentError, Namespace, lazy_instance
 from pyro.distributions import constraints
 from pyro.infer import ELBO, TraceMeanField_ELBO
+from torch import Tensor
 
 from data import Data, Digits
 from elbolab.estimators import Estimator
@@ -21,9 +24,9 @@ from guide.posteriors import DiagonalNormal, Posterior
 from model import MLP, Model, Network
 from model.likelihoods import Bernoulli, Likelihood
 from model.priors import Prior, StandardNormal
-from training import checkpoint, legality, record
+from training import checkpoint, legality, record, room
 from training import trust as trusted
-from training.catalogue import CHOICES, offered
+from training.catalogue import CHOICES, OPTIMIZERS
 from training.checkpoint import Kept
 from training.options import Parser
 from training.run_folder import RunFolder
@@ -41,7 +44,24 @@ _PROBE = 8
 class ExperimentParser(Parser):
     """A command line with the options of an experiment."""
 
-    choices = CHOICES | {"optimizer": offered(torch.optim, torch.optim.Optimizer)}
+    choices = CHOICES | {"optimizer": OPTIMIZERS}
+    groups_of_options = MappingProxyType(
+        {
+            "what is trained": ("data", "prior", "likelihood", "guide", "network", "elbo", "latent", "hidden", "beta"),
+            "how": (
+                "epochs",
+                "batch_size",
+                "optimizer",
+                "clip",
+                "beta_warmup",
+                "seed",
+                "precision",
+                "device",
+                "compile",
+            ),
+            "the run": ("out", "resume", "overwrite", "checkpoint", "config", "print_config", "list", "trust_code"),
+        }
+    )
 
     def parse_args(self, args: Sequence[str] | None = None, *more: Any, **settings: Any) -> Namespace:
         """As everywhere, but an objective that is named starts from its own defaults.
@@ -95,7 +115,7 @@ class Experiment:
             ValueError: options that do not fit each other or the data.
             DataError: data missing or corrupt.
         """
-        if not beta > 0:
+        if not 0 < beta < math.inf:
             raise ValueError(f"beta = {beta}: the KL's weight is positive; to switch it off, take a small one, 1e-6")
         if latent < 1:
             raise ValueError(f"latent = {latent}: z has at least one dimension")
@@ -104,12 +124,11 @@ class Experiment:
         self.seed, self.beta = seed, beta
         self.device = device_named(device)
         splits = data.splits()
+        room.check_parameters(lambda: self._parts(prior, likelihood, guide, network(hidden), splits.shape, latent))
         pyro.set_rng_seed(seed)
         torch.set_float32_matmul_precision("high" if precision == "tf32" else "highest")
         family = network(hidden) if precision != "bf16" else InBFloat16(network(hidden), self.device.type)
-        p_z = prior(latent)
-        p_x = likelihood(p_z.seen, splits.shape, family)
-        q_z = guide(splits.shape, latent, family)
+        p_z, p_x, q_z = self._parts(prior, likelihood, guide, family, splits.shape, latent)
         self.fingerprints = record.fingerprints(splits)
         dtype = torch.float64 if precision == "float64" else torch.float32
         self.dataset = data.load(splits, self.device, bits=p_x.support is constraints.boolean, dtype=dtype)
@@ -123,11 +142,26 @@ class Experiment:
         self.model = Model(p_z, p_x, beta=beta).to(self.device, dtype)
         self.guide = Guide(q_z, beta=beta).to(self.device, dtype)
         self.objective = self.elbo(self.model, self.guide)
-        probe = self.dataset.batch(torch.arange(min(_PROBE, len(self.dataset.train)), device=self.device))
+        self.objective.eval()  # a look at the programs is no step: it leaves running means as they are
+        probe = self.first_data(_PROBE)
         if isinstance(self.elbo, Estimator):
             self.elbo.check(self.model, self.guide, probe)
         self.kl = kl_routes(self.elbo, self.model, self.guide, probe)
         legality.check_runs(self.objective, probe)
+        self.objective.train()
+
+    @staticmethod
+    def _parts(
+        prior: Callable[[int], Prior],
+        likelihood: Callable[[int, Sequence[int], Network], Likelihood],
+        guide: Callable[[Sequence[int], int, Network], Posterior],
+        family: Network,
+        shape: Sequence[int],
+        latent: int,
+    ) -> tuple[Prior, Likelihood, Posterior]:
+        """p(z), p(x|z) and q(z|x), freshly drawn."""
+        p_z = prior(latent)
+        return p_z, likelihood(p_z.seen, shape, family), guide(shape, latent, family)
 
     @classmethod
     def of(cls, folder: RunFolder, *, device: str = "auto", trust: bool = False) -> Self:
@@ -174,6 +208,10 @@ class Experiment:
         check_parameters(self.objective, saved["objective"], folder.path / checkpoint.FILES[which])
         self.objective.load_state_dict(saved["objective"])
         return saved
+
+    def first_data(self, count: int) -> Tensor:
+        """The first so many training data, or as many as there are, drawn as a batch."""
+        return self.dataset.batch(torch.arange(min(count, len(self.dataset.train)), device=self.device))
 
     def set_beta(self, beta: float) -> None:
         """Moves the KL's weight on both sides."""

@@ -17,9 +17,11 @@ _DIVERGED = 1.0
 
 def scores(lab: Experiment) -> dict[str, float]:
     """One draw per test datum, the same draws every time, in nats; the training's generators are left as they were."""
+    lab.objective.eval()
     with torch.random.fork_rng(devices=[lab.device] if lab.device.type == "cuda" else []):
         pyro.set_rng_seed(lab.seed)
         found = evidence(lab.model, lab.guide, lab.dataset.test, samples=1)
+    lab.objective.train()
     return {
         "test_loss": -found.elbo.mean().item(),
         "test_rate": found.rate.mean().item(),
