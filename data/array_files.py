@@ -63,7 +63,7 @@ def _array(file: BinaryIO, size: int, place: str) -> np.ndarray:
     try:
         version = np.lib.format.read_magic(file)
         shape, fortran, dtype = _VERSIONS[version](file)
-    except _BROKEN as error:
+    except Exception as error:  # a header is Python's syntax: what a broken one raises has no end
         raise DataError(f"{place} is no array") from error
     if dtype.hasobject:
         raise DataError(f"{place} holds Python objects, not numbers; they are never unpickled")

@@ -44,11 +44,13 @@ def check_step(objective: nn.Module, batch_of: Callable[[int], Tensor], batch: i
     Raises:
         ValueError: there is no room for it.
     """
-    spent = []
+    spent, mode = [], objective.training
+    objective.eval()  # a look is no step: running means stay as they are
     for count in (1, 2):
         with Allocations() as allocations, torch.random.fork_rng(devices=[]), torch.no_grad():
             objective(batch_of(count))
         spent.append(allocations.bytes)
+    objective.train(mode)
     each = _PASSES * max(1, spent[1] - spent[0])
     fixed = _PASSES * spent[0] + _COPIES * sum(p.numel() * p.element_size() for p in objective.parameters())
     if fixed + batch * each > (room := free(device)):

@@ -67,7 +67,7 @@ def test_the_same_numbers_in_another_shape_or_type_are_other_data():
         ("", 2, "not the whole configuration"),
         ("[1, 2]", 2, "not the whole configuration"),
         ("a: b: c", 2, "cannot be read"),
-        ("half", 2, "not the whole configuration"),
+        ("half", 2, "config.yaml"),
         ("seed: 3", 5, "seed was 0, is 3"),
         ("hidden: 9", 5, "hidden was 8, is 9"),
     ],
