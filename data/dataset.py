@@ -137,7 +137,8 @@ class Data(ABC):
             ValueError: values that are to be binarised are not in [0, 1], or have no levels to dequantise.
         """
         name = type(self).__name__
-        train, test = (torch.from_numpy(part.astype(np.float32)) for part in (splits.train, splits.test))
+        with np.errstate(over="ignore"):  # what has no room in float32 is not finite there, and said below
+            train, test = (torch.from_numpy(part.astype(np.float32)) for part in (splits.train, splits.test))
         for part, values in (("train", train), ("test", test)):
             if not values.isfinite().all():
                 raise DataError(f"{name}: the {part} data hold values that are not finite")

@@ -62,7 +62,8 @@ def answered() -> Iterator["Interrupts"]:
         except (MemoryError, RuntimeError) as error:
             if not _of_memory(error):
                 raise
-            raise leave(CONFIGURATION, f"there is not enough memory for it: {str(error).splitlines()[0]}") from None
+            reason = (str(error).splitlines() or ["a smaller batch, network or number of particles may fit"])[0]
+            raise leave(CONFIGURATION, f"there is not enough memory for it: {reason}") from None
 
 
 def _of_memory(error: Exception) -> bool:

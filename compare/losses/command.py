@@ -67,6 +67,7 @@ def losses(
     failed = [row for row in rows if not row.holds]
     print(f"\n{len(rows) - len(failed)} of {len(rows)} hold")
     if json:
+        json.parent.mkdir(parents=True, exist_ok=True)
         json.write_text(dumps([row.as_dict() for row in rows], indent=2) + "\n")
     return 1 if failed else 0
 
