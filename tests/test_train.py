@@ -139,20 +139,6 @@ def test_a_finished_run_can_be_lengthened_bit_for_bit(small, tmp_path):
     assert metrics(tmp_path / "longer") == metrics(tmp_path / "straight")
 
 
-def test_a_killed_process_can_be_resumed(small, tmp_path):
-    out = tmp_path / "run"
-    command = [sys.executable, "train.py", *small, "--epochs", "100000", "--out", str(out)]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-    while process.poll() is None and len(RunFolder(out).metrics() if out.exists() else []) < 3:
-        pass
-    process.send_signal(signal.SIGKILL)
-    process.communicate()
-    last = checkpoint.load(out, "cpu")["step"]
-    assert last >= 9
-    assert run("--out", out, "--resume", "--epochs", last // 3 + 1) == 0
-    assert [row["epoch"] for row in metrics(out)] == list(range(1, last // 3 + 2))
-
-
 def test_beta_warms_up_and_the_test_loss_stays_the_elbo(small, tmp_path):
     assert run(*small, "--epochs", 3, "--beta", 3, "--beta_warmup", 2, "--out", tmp_path / "run") == 0
     assert [row["beta"] for row in metrics(tmp_path / "run")] == [1.5, 3, 3]
