@@ -12,7 +12,7 @@ from elbolab import evidence
 from training.experiment import Experiment
 
 # How much worse than the untrained parameters, in shares of their score, is called diverged.
-_DIVERGED = 1.0
+_DIVERGED = 10.0
 
 
 def scores(lab: Experiment) -> dict[str, float]:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import pyro
 import torch
-from pyro.infer import ELBO
+from pyro.infer import ELBO, TraceMeanField_ELBO
 from torch import nn
 from tqdm import tqdm
 
@@ -113,14 +113,14 @@ def _lab(
     guide: Callable[[Sequence[int], int, Network], Posterior] = DiagonalNormal,
     **experiment,  # noqa: ANN003
 ) -> Experiment:
-    """An experiment; where its guide's draws carry no gradient and no ELBO was asked for, trained by RLOO, and said.
+    """An experiment; where its guide's draws carry no gradient and no other ELBO was asked for, trained by RLOO, and said.
 
     Args:
         elbo: what the short training trains with; TraceMeanField_ELBO if left out.
         guide: q(z|x).
         experiment: what else Experiment takes.
     """
-    if elbo is None and not _drawn_pathwise(guide):
+    if isinstance(elbo, TraceMeanField_ELBO | None) and not _drawn_pathwise(guide):
         elbo = RLOO(5)
         print("the guide's draws carry no gradient: the short training is by RLOO(5)")
     return Experiment(elbo=elbo, guide=guide, **experiment)
