@@ -113,7 +113,7 @@ def _lab(
     guide: Callable[[Sequence[int], int, Network], Posterior] = DiagonalNormal,
     **experiment,  # noqa: ANN003
 ) -> Experiment:
-    """An experiment; where its guide's draws carry no gradient and no other ELBO was asked for, trained by RLOO, and said.
+    """An experiment; where its guide's draws carry no gradient and no ELBO was asked for, trained by RLOO, and said.
 
     Args:
         elbo: what the short training trains with; TraceMeanField_ELBO if left out.
