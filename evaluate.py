@@ -3,7 +3,12 @@
 Test ELBO = -(distortion + rate), -log p(x) by importance sampling, active units; figures. On screen, in summary.json.
 """
 
+import signal
 import sys
+
+if __name__ == "__main__":  # the imports take seconds: who stops the program meanwhile gets no traceback
+    signal.signal(signal.SIGINT, lambda *_: sys.exit(130))
+
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +18,7 @@ from torch import Tensor
 
 from elbolab import Evidence, evidence
 from elbolab.report.page import LIMIT
-from training import Experiment, Parser, RunFolder, figures, refuse_mistakes
+from training import Experiment, Kept, Parser, RunFolder, answered, figures, refuse_mistakes
 
 MEAN_DRAWS = 1000  # adds a thousandth of the posterior's variance to that of its mean
 ACTIVE = 0.01  # variance over data of a unit's posterior mean (Burda et al., 2016, Importance Weighted Autoencoders)
@@ -22,6 +27,7 @@ ACTIVE = 0.01  # variance over data of a unit's posterior mean (Burda et al., 20
 def evaluate(
     run: Path,
     *,
+    checkpoint: Kept = "last",
     samples: int = 5000,
     device: str = "auto",
     memory: int = 32,
@@ -29,11 +35,13 @@ def evaluate(
     shown: int = 10,
     report: bool = False,
     report_megabytes: float = LIMIT / 1e6,
+    trust_code: bool = False,
 ) -> int:
     """Evaluates a run and returns the exit code.
 
     Args:
         run: the run's folder.
+        checkpoint: which one is judged: last, the one before it (previous) or the best.
         samples: draws of z per test datum.
         device: auto, cpu, cuda or cuda:0.
         memory: about how many MiB the draws may take at a time.
@@ -41,12 +49,18 @@ def evaluate(
         shown: how many data the figures show.
         report: also write report.html, one file with the run's model computing in it.
         report_megabytes: what that file may take; what does not fit is left out, and named.
+        trust_code: let the run name classes that are not this program's.
     """
     folder = RunFolder(run)
     with refuse_mistakes():
-        if samples < 1 or memory < 1 or shown < 2 or not report_megabytes >= 0.2:
-            raise ValueError("samples and memory are at least 1, shown at least 2, report_megabytes at least 0.2")
-        lab = Experiment.load(folder, device=device)
+        for name, value, least in (("samples", samples, 1), ("memory", memory, 1), ("shown", shown, 2)):
+            if value < least:
+                raise ValueError(f"{name} = {value}: at least {least}")
+        if not report_megabytes >= 0.2:
+            raise ValueError(f"report_megabytes = {report_megabytes}: at least 0.2")
+        lab = Experiment.of(folder, device=device, trust=trust_code)
+        history = lab.take(folder, checkpoint).get("history") or folder.metrics()
+    lab.objective.eval()
     pyro.set_rng_seed(seed)
     pyro.enable_validation(False)
     test = lab.dataset.test
@@ -58,7 +72,7 @@ def evaluate(
         summary["perplexity"] = perplexity(found, test)
     folder.summarize({"test": summary})
     print(told(summary))
-    draw(lab, means, folder, shown)
+    draw(lab, means, folder, history, shown)
     print(f"figures: {folder.path / 'figures'}")
     if report:
         from training.report import write  # the tracer takes a second to import
@@ -119,7 +133,7 @@ def posterior_means(lab: Experiment, x: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def draw(lab: Experiment, means: Tensor, folder: RunFolder, shown: int) -> None:
+def draw(lab: Experiment, means: Tensor, folder: RunFolder, history: list[dict], shown: int) -> None:
     """Writes the pictures of a run."""
     path, test = folder.path / "figures", lab.dataset.test
     shown = min(shown, len(test))
@@ -145,16 +159,18 @@ def draw(lab: Experiment, means: Tensor, folder: RunFolder, shown: int) -> None:
     codes = torch.nn.functional.pad(centred @ directions[:2].T, (0, max(0, 2 - means.shape[1])))
     kept = (spread[:2].square().sum() / spread.square().sum().clamp(min=1e-30)).item()
     figures.save(figures.latent_space(codes.cpu().numpy(), lab.dataset.test_labels, kept), path / "latent.png")
-    if metrics := folder.metrics():
-        figures.save(figures.curves(metrics), path / "curves.png")
+    if history:
+        figures.save(figures.curves(history), path / "curves.png")
 
 
 def main(argv: list[str] | None = None) -> int:
     parser = Parser(prog="evaluate.py", description="Test ELBO, -log p(x), active units and figures of a run.")
+    parser.add_argument("--trust-code", action="store_true", help="let the run name classes of other programs")
     parser.add_argument("--report", action="store_true", help="also write report.html, in which the model computes")
-    parser.add_function_arguments(evaluate, as_positional=True, skip={"report"})
-    options = parser.parse_args(argv)
-    return evaluate(**{name: value for name, value in options.items() if name != "config"})
+    parser.add_function_arguments(evaluate, as_positional=True, skip={"report", "trust_code"})
+    with answered():
+        options = parser.parse_args(argv)
+        return evaluate(**{name: value for name, value in options.items() if name != "config"})
 
 
 if __name__ == "__main__":

@@ -1,11 +1,16 @@
 """python -m compare COMMAND."""
 
+import signal
 import sys
+
+if __name__ == "__main__":  # the imports take seconds: who stops the program meanwhile gets no traceback
+    signal.signal(signal.SIGINT, lambda *_: sys.exit(130))
+
 from collections.abc import Callable
 from pathlib import Path
 
 from elbolab.__main__ import main as elbolab_command
-from training import ExperimentParser, Parser
+from training import ExperimentParser, Parser, answered, refuse_mistakes
 
 # What a command needs is imported when it is asked for: SymPy and the tracer take seconds that `losses` need not spend.
 Command = Callable[..., int]
@@ -16,7 +21,8 @@ def _losses() -> tuple[Command, Parser]:
 
     parser = ExperimentParser()
     parser.add_argument("run", type=Path | None, nargs="?", help="the folder of a run; else a fresh model")
-    parser.add_function_arguments(losses, skip={"run"})
+    parser.add_argument("--trust-code", action="store_true", help="let files name classes of other programs")
+    parser.add_function_arguments(losses, skip={"run", "trust_code"})
     return losses, parser
 
 
@@ -35,7 +41,8 @@ def _gradients() -> tuple[Command, Parser]:
     parser = ExperimentParser()
     parser.add_argument("run", type=Path | None, nargs="?", help="the folder of a run; else a short training here")
     parser.add_argument("--report", action="store_true", help="also write report.html, to be looked at in a browser")
-    parser.add_function_arguments(gradients, skip={"run", "report"})
+    parser.add_argument("--trust-code", action="store_true", help="let files name classes of other programs")
+    parser.add_function_arguments(gradients, skip={"run", "report", "trust_code"})
     parser.set_defaults(hidden=64)  # what is compared does not need the width, and a thousand gradients cost it
     return gradients, parser
 
@@ -65,9 +72,11 @@ def main(argv: list[str] | None = None) -> int:
     commands = parser.add_subcommands(dest="command")
     for name, (function, command) in built.items():
         commands.add_subcommand(name, command, help=function.__doc__.splitlines()[0])
-    options = parser.parse_args(argv)
-    chosen = parser.instantiate(options)[options.command]
-    return built[options.command][0](**{name: value for name, value in chosen.items() if name != "config"})
+    with answered():
+        options = parser.parse_args(argv)
+        with refuse_mistakes():
+            chosen = parser.instantiate(options)[options.command]
+        return built[options.command][0](**{name: value for name, value in chosen.items() if name != "config"})
 
 
 if __name__ == "__main__":

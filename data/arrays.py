@@ -1,15 +1,15 @@
 """A user's own arrays."""
 
-import zipfile
-import zlib
+from math import ceil
 from pathlib import Path
 
 import numpy as np
-from scipy.sparse import csr_array
 
+from data.array_files import arrays
 from data.dataset import Binarize, Data, DataError, Splits
+from data.sparse import Rows, declared_width
 
-_BROKEN = (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error)
+_LABELS = ("train_labels", "test_labels")
 
 
 class Arrays(Data):
@@ -39,23 +39,15 @@ class Arrays(Data):
         super().__init__(binarize=binarize)
         if not 0 < holdout < 1:
             raise ValueError(f"holdout = {holdout}: a share of the data, between 0 and 1")
-        if scale == 0:
-            raise ValueError("scale = 0: values are divided by it")
+        if scale == 0 or not np.isfinite(scale):
+            raise ValueError(f"scale = {scale}: values are divided by it")
         self.path = path
         self.csr = csr
         self.holdout = holdout
         self.scale = scale
 
     def splits(self) -> Splits:
-        try:
-            with open(self.path, "rb") as source:
-                file = np.load(source, allow_pickle=False)
-                parts = dict(file) if isinstance(file, np.lib.npyio.NpzFile) else {"train": file}
-        except _BROKEN as error:
-            raise DataError(f"cannot read arrays from {self.path}: {error}") from error
-        parts = self._dense(parts) if self.csr else parts
-        if "train" not in parts:
-            raise DataError(f"{self.path} has no array `train`; it has {', '.join(sorted(parts)) or 'none'}")
+        parts = self._dense() if self.csr else self._plain()
         self._refuse_misshapen(parts)
         train, labels = parts["train"], parts.get("train_labels")
         if "test" in parts:
@@ -66,39 +58,49 @@ class Arrays(Data):
         train_labels, test_labels = (None, None) if labels is None else (labels[kept], labels[held])
         return Splits(train[kept] / self.scale, train[held] / self.scale, train_labels, test_labels)
 
-    def _dense(self, parts: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    def _plain(self) -> dict[str, np.ndarray]:
+        parts, there = arrays(self.path, ("train", "test", *_LABELS))
+        if "train" not in parts:
+            raise DataError(f"{self.path} has no array `train`; it has {', '.join(there) or 'none'}")
+        return parts
+
+    def _dense(self) -> dict[str, np.ndarray]:
         """Sparse rows as arrays, all of the same width."""
-        prefixes = {"train": "train_", "test": "test_"} if "train_indptr" in parts else {"train": ""}
-        found = {name: prefix for name, prefix in prefixes.items() if f"{prefix}indptr" in parts}
+        names = ("indptr", "indices", "counts", "data")
+        prefixes = ("", "train_", "test_")
+        parts, there = arrays(self.path, (*(p + name for p in prefixes for name in names), "shape", *_LABELS))
+        found = {"train": "train_", "test": "test_"} if "train_indptr" in parts else {"train": ""}
+        found = {name: prefix for name, prefix in found.items() if f"{prefix}indptr" in parts}
         if not found:
             raise DataError(
                 f"{self.path} holds no sparse rows (indptr, indices, counts), bare or as train_indptr, ...; it has"
-                f" {', '.join(sorted(parts)) or 'none'}"
+                f" {', '.join(there) or 'none'}"
             )
         try:
-            columns = int(parts["shape"][-1]) if "shape" in parts else 0
-            columns = max(columns, *(int(parts[f"{prefix}indices"].max()) + 1 for prefix in found.values()), 1)
-            dense = {name: self._rows(parts, prefix, columns) for name, prefix in found.items()}
-        except (KeyError, *_BROKEN) as error:
+            rows = {name: Rows.of(parts, prefix) for name, prefix in found.items()}
+            columns = max(max(part.width for part in rows.values()), declared_width(parts.get("shape")))
+            dense = {name: part.dense(columns) for name, part in rows.items()}
+        except ValueError as error:
             raise DataError(f"{self.path}: its sparse rows do not fit together: {error}") from error
-        return dense | {name: parts[name] for name in ("train_labels", "test_labels") if name in parts}
-
-    @staticmethod
-    def _rows(parts: dict[str, np.ndarray], prefix: str, columns: int) -> np.ndarray:
-        indptr = parts[f"{prefix}indptr"]
-        counts = parts[f"{prefix}counts"] if f"{prefix}counts" in parts else parts[f"{prefix}data"]
-        indices = parts[f"{prefix}indices"].astype(np.int64)
-        return csr_array((counts.astype(np.float32), indices, indptr), (len(indptr) - 1, columns)).toarray()
+        return dense | {name: parts[name] for name in _LABELS if name in parts}
 
     def _refuse_misshapen(self, parts: dict[str, np.ndarray]) -> None:
-        for name in ("train", "test", "train_labels", "test_labels"):
+        for name in ("train", "test", *_LABELS):
             if name in parts and parts[name].dtype.kind not in "buif":
                 raise DataError(f"{self.path}: `{name}` holds {parts[name].dtype}, not numbers")
-        train = parts["train"]
-        if train.ndim < 2 or len(train) < 2:
+        train, test = parts["train"], parts.get("test")
+        if train.ndim < 2 or len(train) < 2 or not train[0].size:
             raise DataError(f"{self.path}: data have shape (count, *datum), such as (1000, 28, 28), not {train.shape}")
-        if "test" in parts and parts["test"].shape[1:] != train.shape[1:]:
-            raise DataError(f"{self.path}: test data of {parts['test'].shape} beside train data of {train.shape}")
+        if test is not None and test.shape[1:] != train.shape[1:]:
+            raise DataError(f"{self.path}: test data of {test.shape} beside train data of {train.shape}")
+        held = ceil(self.holdout * len(train)) if test is None else len(test)
+        if held < 2:
+            raise DataError(f"{self.path}: {held} test data of {len(train)} train; a run is judged on two at least")
         for name in ("train", "test"):
-            if f"{name}_labels" in parts and len(parts[f"{name}_labels"]) != len(parts.get(name, train)):
+            labels = parts.get(f"{name}_labels")
+            if labels is None:
+                continue
+            if labels.ndim != 1 or not np.isfinite(labels).all():
+                raise DataError(f"{self.path}: {name}_labels are one finite number a datum, not {labels.shape}")
+            if len(labels) != len(parts.get(name, train)):
                 raise DataError(f"{self.path}: {name} and {name}_labels differ in length")

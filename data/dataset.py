@@ -14,6 +14,10 @@ Binarize = Literal["auto", "no", "static", "dynamic"]
 _SEED_OF_DATA = 0
 
 
+# A Gaussian log-density squares values and adds the squares of a datum up.
+_LARGEST = 1e15
+
+
 class DataError(Exception):
     """Data are missing or corrupt; the message says what to do."""
 
@@ -133,10 +137,13 @@ class Data(ABC):
             ValueError: values that are to be binarised are not in [0, 1], or have no levels to dequantise.
         """
         name = type(self).__name__
-        train, test = (torch.from_numpy(part.astype(np.float32)) for part in (splits.train, splits.test))
+        with np.errstate(over="ignore"):  # what has no room in float32 is not finite there, and said below
+            train, test = (torch.from_numpy(part.astype(np.float32)) for part in (splits.train, splits.test))
         for part, values in (("train", train), ("test", test)):
             if not values.isfinite().all():
                 raise DataError(f"{name}: the {part} data hold values that are not finite")
+            if (size := values.abs().max().item()) > _LARGEST:
+                raise DataError(f"{name}: the {part} data hold {size:.3g}, too large to be squared: scale them")
         binarize = self.binarize
         if binarize == "auto":
             binarize = "dynamic" if bits and self.levels and not self.dequantize else "no"

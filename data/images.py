@@ -2,13 +2,15 @@
 
 import gzip
 import hashlib
-import os
 from pathlib import Path
 
 import numpy as np
+from filelock import FileLock
 
+from data.array_files import arrays
 from data.dataset import Data, DataError, Splits
 from data.fetch import Remote, cached, fetch
+from data.files import replacing
 
 
 class Digits(Data):
@@ -106,25 +108,26 @@ class BinarizedMNIST(Data):
 
     def _packed_bits(self, path: Path) -> dict[str, np.ndarray]:
         if not path.exists():
-            self._download(path)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with FileLock(path.with_name(f".{path.name}.lock")):  # of several processes one downloads
+                if not path.exists():
+                    self._download(path)
         try:
-            with np.load(path) as file:
-                bits = {part: file[part] for part in self.packed}
-        except (OSError, ValueError, KeyError) as error:
-            raise DataError(f"{path} cannot be read ({error}): delete it to have it downloaded again") from error
+            bits, _ = arrays(path, tuple(self.packed))
+        except DataError as error:
+            raise DataError(f"{error}: delete it to have it downloaded again") from error
         for part, digest in self.packed.items():
-            if hashlib.sha256(bits[part].tobytes()).hexdigest() != digest:
+            if part not in bits or hashlib.sha256(bits[part].tobytes()).hexdigest() != digest:
                 raise DataError(f"{path} is corrupt (checksum of {part}): delete it to have it downloaded again")
         return bits
 
     def _download(self, path: Path) -> None:
-        bits = {}
+        bits, texts = {}, []
         for part, digest in self.published.items():
             name = f"binarized_mnist_{part}.amat"
-            text = fetch(Remote(f"binarized_mnist/{name}", digest, (self.mirror + name,)))
+            texts.append(text := fetch(Remote(f"binarized_mnist/{name}", digest, (self.mirror + name,))))
             bits[part] = np.packbits((np.fromfile(text, np.uint8)[::2] - ord("0")).reshape(-1, 784), axis=1)
-        partial = path.with_suffix(".partial.npz")
-        np.savez_compressed(partial, **bits)
-        os.replace(partial, path)
-        for part in self.published:
-            path.with_name(f"binarized_mnist_{part}.amat").unlink()
+        with replacing(path) as file:
+            np.savez_compressed(file, **bits)
+        for text in texts:
+            text.unlink(missing_ok=True)

@@ -65,7 +65,7 @@ def evidence(
     """
     reading = read(model, guide, (x[:1],))
     pairs = max(1, memory // _bytes_per_pair(model, guide, x, reading))
-    particles = max(divisor for divisor in range(1, samples + 1) if samples % divisor == 0 and divisor <= pairs)
+    particles = max(divisor for divisor in range(1, min(samples, pairs) + 1) if samples % divisor == 0)
     rows = min(len(x), max(1, pairs // particles))
     block: Callable[[Tensor], Tensor] = partial(_block, model, guide, particles=particles, reading=reading)
     if compile or (compile is None and len(x) * samples >= _MANY):

@@ -42,7 +42,19 @@ def same(one, two):
 
 
 def metrics(path):
-    return [{k: v for k, v in row.items() if k != "seconds"} for row in RunFolder(path).metrics()]
+    return without_seconds(RunFolder(path).metrics())
+
+
+def without_seconds(rows):
+    return [{k: v for k, v in row.items() if k != "seconds"} for row in rows]
+
+
+def state(path, which="last"):
+    """What a checkpoint holds of the run itself: not where it lies, nor how long it took."""
+    found = checkpoint.load(path, "cpu", which)
+    return {k: v for k, v in found.items() if k not in ("record", "history")} | {
+        "history": without_seconds(found["history"])
+    }
 
 
 def test_a_run_leaves_what_its_folder_promises(small, tmp_path, capsys):
@@ -52,6 +64,7 @@ def test_a_run_leaves_what_its_folder_promises(small, tmp_path, capsys):
     assert "test -ELBO" in out
     names = {path.name for path in (tmp_path / "run").iterdir()}
     expected = "config.yaml environment.json metrics.jsonl checkpoint.pt checkpoint.pt.sha256 summary.json"
+    expected += " checkpoint.previous.pt checkpoint.best.pt .lock .summary.lock"
     assert names == set(expected.split())
     rows = RunFolder(tmp_path / "run").metrics()
     assert [row["epoch"] for row in rows] == [1, 2, 3]
@@ -91,8 +104,8 @@ def test_the_reported_loss_is_the_mean_over_data_not_over_batches(small, tmp_pat
 
     monkeypatch.setattr(ELBOModule, "forward", spy)
     run(*small, "--epochs", 1, "--out", tmp_path / "run")
-    assert len(sums) == 4, "the first is the look before the start"
-    assert metrics(tmp_path / "run")[0]["loss"] == pytest.approx(sum(sums[1:]) / 48, rel=1e-6)
+    assert len(sums) == 6, "the first three are looks before the start"
+    assert metrics(tmp_path / "run")[0]["loss"] == pytest.approx(sum(sums[3:]) / 48, rel=1e-6)
 
 
 @pytest.mark.parametrize("kind", [signal.SIGINT, signal.SIGTERM])
@@ -103,7 +116,7 @@ def test_a_stopped_run_goes_on_bit_for_bit(small, tmp_path, monkeypatch, kind, c
 
     def stop_at_the_eighth(self, index):
         calls.append(None)
-        if len(calls) == 9:  # one call is the experiment's own look at the data
+        if len(calls) == 11:  # three calls are looks at the data before the first step
             signal.raise_signal(kind)
         return original(self, index)
 
@@ -114,30 +127,16 @@ def test_a_stopped_run_goes_on_bit_for_bit(small, tmp_path, monkeypatch, kind, c
     assert checkpoint.load(tmp_path / "stopped", "cpu")["step"] == 8, "in the middle of the third epoch"
     assert run("--out", tmp_path / "stopped", "--resume") == 0
     assert metrics(tmp_path / "stopped") == metrics(tmp_path / "straight")
-    assert same(checkpoint.load(tmp_path / "stopped", "cpu"), checkpoint.load(tmp_path / "straight", "cpu"))
+    assert same(state(tmp_path / "stopped"), state(tmp_path / "straight"))
 
 
 def test_a_finished_run_can_be_lengthened_bit_for_bit(small, tmp_path):
     assert run(*small, "--epochs", 4, "--out", tmp_path / "straight") == 0
     assert run(*small, "--epochs", 2, "--out", tmp_path / "longer") == 0
-    assert not same(checkpoint.load(tmp_path / "longer", "cpu"), checkpoint.load(tmp_path / "straight", "cpu"))
+    assert not same(state(tmp_path / "longer"), state(tmp_path / "straight"))
     assert run("--out", tmp_path / "longer", "--resume", "--epochs", 4) == 0
-    assert same(checkpoint.load(tmp_path / "longer", "cpu"), checkpoint.load(tmp_path / "straight", "cpu"))
+    assert same(state(tmp_path / "longer"), state(tmp_path / "straight"))
     assert metrics(tmp_path / "longer") == metrics(tmp_path / "straight")
-
-
-def test_a_killed_process_can_be_resumed(small, tmp_path):
-    out = tmp_path / "run"
-    command = [sys.executable, "train.py", *small, "--epochs", "100000", "--out", str(out)]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-    while process.poll() is None and len(RunFolder(out).metrics() if out.exists() else []) < 3:
-        pass
-    process.send_signal(signal.SIGKILL)
-    process.communicate()
-    last = checkpoint.load(out, "cpu")["step"]
-    assert last >= 9
-    assert run("--out", out, "--resume", "--epochs", last // 3 + 1) == 0
-    assert [row["epoch"] for row in metrics(out)] == list(range(1, last // 3 + 2))
 
 
 def test_beta_warms_up_and_the_test_loss_stays_the_elbo(small, tmp_path):
@@ -183,7 +182,7 @@ def test_every_name_trains(option, value, tmp_path):
         (["--latnt", "3"], "did you mean --latent?"),
         (["--latent", "many"], "latent"),
         (["--epochs", "0"], "epochs"),
-        (["--clip", "0"], "clip is positive"),
+        (["--clip", "0"], "clip = 0"),
         (["--data.binarize", "no"], "binarise"),
         (["--data.binarize", "maybe"], "binarize"),
         (["--device", "tpu"], "device = tpu"),
@@ -254,7 +253,7 @@ def test_a_run_that_is_refused_leaves_no_trace_and_removes_nothing(small, tmp_pa
 
 
 def test_a_long_gradient_is_clipped(small, tmp_path):
-    options = [*small, "--epochs", 1, "--optimizer", "SGD", "--optimizer.lr", 1]
+    options = [*small, "--epochs", 1, "--optimizer", "SGD", "--optimizer.lr", 0.1]
     assert run(*options, "--clip", "1e-6", "--out", tmp_path / "clipped") == 0
     assert run(*options, "--out", tmp_path / "free") == 0
     moved = {}
@@ -263,7 +262,7 @@ def test_a_long_gradient_is_clipped(small, tmp_path):
         start = Experiment(data=lab_data(small), latent=2, hidden=8)
         pairs = zip(lab.objective.parameters(), start.objective.parameters(), strict=True)
         moved[name] = sum((p - q).square().sum().item() for p, q in pairs) ** 0.5
-    assert 0 < moved["clipped"] < 3.1e-6 < 0.1 < moved["free"], "three steps of 1e-6 at most"
+    assert 0 < moved["clipped"] < 3.1e-7 < 0.01 < moved["free"], "three steps of 1e-7 at most"
 
 
 def lab_data(small):
@@ -277,7 +276,7 @@ def test_the_printed_configuration_runs(small, tmp_path, capsys):
     (tmp_path / "run.yaml").write_text(capsys.readouterr().out)
     assert run("--config", tmp_path / "run.yaml", "--out", tmp_path / "run") == 0
     assert run(*small, "--epochs", 1, "--out", tmp_path / "same") == 0
-    assert same(checkpoint.load(tmp_path / "run", "cpu"), checkpoint.load(tmp_path / "same", "cpu"))
+    assert same(state(tmp_path / "run"), state(tmp_path / "same"))
 
 
 @pytest.mark.cuda

@@ -1,7 +1,7 @@
 """What the loop needs: the experiment that options describe, its run folder, checkpoints, signals and figures."""
 
-from training.checkpoint import CheckpointError
-from training.exits import Interrupts, refuse, refuse_mistakes
+from training.checkpoint import CheckpointError, Kept
+from training.exits import Interrupted, Interrupts, answered, refuse, refuse_mistakes
 from training.experiment import Experiment, ExperimentParser
 from training.options import Parser
 from training.processes import Processes
@@ -15,13 +15,16 @@ __all__ = [
     "Compile",
     "Experiment",
     "ExperimentParser",
+    "Interrupted",
     "Interrupts",
+    "Kept",
     "Parser",
     "Processes",
     "Run",
     "RunFolder",
     "State",
     "Steps",
+    "answered",
     "refuse",
     "refuse_mistakes",
 ]

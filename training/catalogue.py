@@ -31,6 +31,21 @@ def offered(package: ModuleType, base: type) -> tuple[type, ...]:
     return tuple(c for c in classes if isinstance(c, type) and issubclass(c, base) and c is not base)
 
 
+# torch.optim's that take steps of another kind: with closures, sparse gradients or matrices alone.
+_OTHER_STEPS = ("LBFGS", "SparseAdam", "Muon")
+OPTIMIZERS = tuple(c for c in offered(torch.optim, torch.optim.Optimizer) if c.__name__ not in _OTHER_STEPS)
+# Of Pyro's ELBO classes, for enumeration, its tracing JIT and losses that are not here: these programs ask for none.
+INERT = frozenset(
+    {
+        "ignore_jit_warnings",
+        "jit_options",
+        "max_iarange_nesting",
+        "retain_graph",
+        "strict_enumeration_warning",
+        "tail_adaptive_beta",
+    }
+)
+
 CHOICES: dict[str, tuple[type, ...]] = {
     "data": offered(data, Data),
     "prior": offered(priors, Prior),

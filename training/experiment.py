@@ -1,16 +1,19 @@
 """What a run is about: options -> data, model, guide, objective. Everything in it is chosen by a class's name."""
 
 import inspect
+import math
 import os
 import sys
 from collections.abc import Callable, Sequence
+from types import MappingProxyType
 from typing import Any, Literal, Self
 
 import pyro
 import torch
-from jsonargparse import Namespace, lazy_instance
+from jsonargparse import ArgumentError, Namespace, lazy_instance
 from pyro.distributions import constraints
 from pyro.infer import ELBO, TraceMeanField_ELBO
+from torch import Tensor
 
 from data import Data, Digits
 from elbolab.estimators import Estimator
@@ -21,10 +24,13 @@ from guide.posteriors import DiagonalNormal, Posterior
 from model import MLP, Model, Network
 from model.likelihoods import Bernoulli, Likelihood
 from model.priors import Prior, StandardNormal
-from training import checkpoint, legality
-from training.catalogue import CHOICES, offered
+from training import checkpoint, legality, record, room
+from training import trust as trusted
+from training.catalogue import CHOICES, OPTIMIZERS
+from training.checkpoint import Kept
 from training.options import Parser
 from training.run_folder import RunFolder
+from training.state import check_parameters
 
 # Parameters belong to the modules, not to Pyro's global store: two experiments can live side by side.
 pyro.settings.set(module_local_params=True)
@@ -38,7 +44,24 @@ _PROBE = 8
 class ExperimentParser(Parser):
     """A command line with the options of an experiment."""
 
-    choices = CHOICES | {"optimizer": offered(torch.optim, torch.optim.Optimizer)}
+    choices = CHOICES | {"optimizer": OPTIMIZERS}
+    groups_of_options = MappingProxyType(
+        {
+            "what is trained": ("data", "prior", "likelihood", "guide", "network", "elbo", "latent", "hidden", "beta"),
+            "how": (
+                "epochs",
+                "batch_size",
+                "optimizer",
+                "clip",
+                "beta_warmup",
+                "seed",
+                "precision",
+                "device",
+                "compile",
+            ),
+            "the run": ("out", "resume", "overwrite", "checkpoint", "config", "print_config", "list", "trust_code"),
+        }
+    )
 
     def parse_args(self, args: Sequence[str] | None = None, *more: Any, **settings: Any) -> Namespace:
         """As everywhere, but an objective that is named starts from its own defaults.
@@ -92,7 +115,7 @@ class Experiment:
             ValueError: options that do not fit each other or the data.
             DataError: data missing or corrupt.
         """
-        if not beta > 0:
+        if not 0 < beta < math.inf:
             raise ValueError(f"beta = {beta}: the KL's weight is positive; to switch it off, take a small one, 1e-6")
         if latent < 1:
             raise ValueError(f"latent = {latent}: z has at least one dimension")
@@ -101,12 +124,12 @@ class Experiment:
         self.seed, self.beta = seed, beta
         self.device = device_named(device)
         splits = data.splits()
+        room.check_parameters(lambda: self._parts(prior, likelihood, guide, network(hidden), splits.shape, latent))
         pyro.set_rng_seed(seed)
         torch.set_float32_matmul_precision("high" if precision == "tf32" else "highest")
         family = network(hidden) if precision != "bf16" else InBFloat16(network(hidden), self.device.type)
-        p_z = prior(latent)
-        p_x = likelihood(p_z.seen, splits.shape, family)
-        q_z = guide(splits.shape, latent, family)
+        p_z, p_x, q_z = self._parts(prior, likelihood, guide, family, splits.shape, latent)
+        self.fingerprints = record.fingerprints(splits)
         dtype = torch.float64 if precision == "float64" else torch.float32
         self.dataset = data.load(splits, self.device, bits=p_x.support is constraints.boolean, dtype=dtype)
         legality.check_support(p_x, self.dataset)
@@ -119,27 +142,76 @@ class Experiment:
         self.model = Model(p_z, p_x, beta=beta).to(self.device, dtype)
         self.guide = Guide(q_z, beta=beta).to(self.device, dtype)
         self.objective = self.elbo(self.model, self.guide)
-        probe = self.dataset.batch(torch.arange(min(_PROBE, len(self.dataset.train)), device=self.device))
+        self.objective.eval()  # a look at the programs is no step: it leaves running means as they are
+        probe = self.first_data(_PROBE)
         if isinstance(self.elbo, Estimator):
             self.elbo.check(self.model, self.guide, probe)
         self.kl = kl_routes(self.elbo, self.model, self.guide, probe)
         legality.check_runs(self.objective, probe)
+        self.objective.train()
+
+    @staticmethod
+    def _parts(
+        prior: Callable[[int], Prior],
+        likelihood: Callable[[int, Sequence[int], Network], Likelihood],
+        guide: Callable[[Sequence[int], int, Network], Posterior],
+        family: Network,
+        shape: Sequence[int],
+        latent: int,
+    ) -> tuple[Prior, Likelihood, Posterior]:
+        """p(z), p(x|z) and q(z|x), freshly drawn."""
+        p_z = prior(latent)
+        return p_z, likelihood(p_z.seen, shape, family), guide(shape, latent, family)
 
     @classmethod
-    def load(cls, folder: RunFolder, *, device: str = "auto") -> Self:
+    def of(cls, folder: RunFolder, *, device: str = "auto", trust: bool = False) -> Self:
+        """The experiment of a run, with fresh parameters.
+
+        Args:
+            folder: the run's.
+            device: auto, cpu, cuda or cuda:0.
+            trust: whether its config.yaml may name code that is not this program's.
+
+        Raises:
+            ValueError: the folder holds no run, or names code that is not trusted. DataError: its data are gone.
+        """
+        settings = folder.settings()
+        trusted.read(settings, folder.path, trust=trust)
+        parser = ExperimentParser(exit_on_error=False)
+        parser.add_class_arguments(cls)
+        own = {name: settings[name] for name in inspect.signature(cls).parameters if name in settings}
+        try:
+            parts = parser.instantiate(parser.parse_object(own | {"device": device}))
+        except ArgumentError as error:
+            raise ValueError(f"{folder.path} holds no run of this version: {error}") from error
+        return cls(**{name: parts[name] for name in own})
+
+    @classmethod
+    def load(cls, folder: RunFolder, *, device: str = "auto", which: Kept = "last", trust: bool = False) -> Self:
         """The experiment of a run, with the parameters of its checkpoint.
 
         Raises:
-            ValueError: the folder holds no run. CheckpointError: its checkpoint is missing or damaged.
+            ValueError: as `of`. CheckpointError: its checkpoint is missing or damaged, or of other options or data.
         """
-        settings = folder.settings()
-        parser = ExperimentParser()
-        parser.add_class_arguments(cls)
-        own = {name: settings[name] for name in inspect.signature(cls).parameters if name in settings}
-        parts = parser.instantiate(parser.parse_object(own | {"device": device}))
-        experiment = cls(**{name: parts[name] for name in own})
-        experiment.objective.load_state_dict(checkpoint.load(folder.path, experiment.device)["objective"])
+        experiment = cls.of(folder, device=device, trust=trust)
+        experiment.take(folder, which)
         return experiment
+
+    def take(self, folder: RunFolder, which: Kept = "last") -> dict[str, Any]:
+        """Takes the parameters of a run's checkpoint, and returns all that it holds.
+
+        Raises:
+            CheckpointError: it is missing or damaged, or of other options or data.
+        """
+        saved = checkpoint.load(folder.path, self.device, which)
+        record.check(saved.get("record", {}), folder, self.fingerprints)
+        check_parameters(self.objective, saved["objective"], folder.path / checkpoint.FILES[which])
+        self.objective.load_state_dict(saved["objective"])
+        return saved
+
+    def first_data(self, count: int) -> Tensor:
+        """The first so many training data, or as many as there are, drawn as a batch."""
+        return self.dataset.batch(torch.arange(min(count, len(self.dataset.train)), device=self.device))
 
     def set_beta(self, beta: float) -> None:
         """Moves the KL's weight on both sides."""

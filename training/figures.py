@@ -10,6 +10,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from data.files import replacing
+
 PALETTE = mpl.colormaps["tab10"]
 
 
@@ -74,6 +76,7 @@ def curves(metrics: Sequence[dict[str, Any]]) -> Figure:
 
 
 def save(figure: Figure, path: Path) -> None:
-    """Writes a picture and makes its folder."""
+    """Writes a picture, in the format of its ending, and makes its folder."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=150)
+    with replacing(path) as file:
+        figure.savefig(file, dpi=150, format=path.suffix.removeprefix("."))

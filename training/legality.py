@@ -12,7 +12,7 @@ from elbolab.distributions import open_unit_interval
 from guide.posteriors import Posterior
 from model.likelihoods import Likelihood
 from model.priors import Prior
-from training.catalogue import CHOICES, ELBOS
+from training.catalogue import CHOICES, ELBOS, OPTIMIZERS
 
 
 def _names(classes: Sequence[type]) -> str:
@@ -23,6 +23,12 @@ def check_objective(elbo: ELBO) -> None:
     """Pyro has more ELBO classes than do what they say on these programs; those that do are offered."""
     if type(elbo).__module__.startswith("pyro.") and type(elbo) not in ELBOS:
         raise ValueError(f"elbo = {type(elbo).__name__} is not offered here; there are: {_names(CHOICES['elbo'])}")
+
+
+def check_optimizer(optimizer: torch.optim.Optimizer) -> None:
+    """Of PyTorch's and Pyro's optimisers those are offered that step down a dense gradient that they are given."""
+    if type(optimizer).__module__.split(".")[0] in ("torch", "pyro") and type(optimizer) not in OPTIMIZERS:
+        raise ValueError(f"optimizer = {type(optimizer).__name__} is not offered; there are: {_names(OPTIMIZERS)}")
 
 
 def check_latents(prior: Prior, posterior: Posterior) -> None:

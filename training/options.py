@@ -3,11 +3,16 @@
 import difflib
 import inspect
 import re
-from collections.abc import Mapping
+import sys
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, NoReturn
 
 import jsonargparse
+
+from training import help_pages, trust
+
+_LONGEST = 600  # letters of a message
 
 
 class Parser(jsonargparse.ArgumentParser):
@@ -18,16 +23,29 @@ class Parser(jsonargparse.ArgumentParser):
     """
 
     choices: Mapping[str, tuple[type, ...]] = MappingProxyType({})
+    groups_of_options: Mapping[str, tuple[str, ...]] = MappingProxyType({})
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
         self.add_argument("--config", action="config", help="a YAML file with any of the options below")
 
+    def parse_args(self, args: Sequence[str] | None = None, *more: Any, **settings: Any) -> jsonargparse.Namespace:
+        """As everywhere; what is named to be imported is looked at before anything is."""
+        try:
+            trust.command_line([str(argument) for argument in (sys.argv[1:] if args is None else args)])
+        except ValueError as error:
+            self.error(str(error))
+        return super().parse_args(args, *more, **settings)
+
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         """Prints one message and leaves with 2."""
         if not self.exit_on_error:  # a part's own parser: the one above knows the option's name
             super().error(message, ex)
-        self.exit(2, f"error: {self._explained(_plain(message))}\n")
+        self.exit(2, f"error: {_one_line(self._explained(_plain(message)))}\n")
+
+    def format_help(self) -> str:
+        """Every option in a line: those that a class's own parser has, or in the groups that this class names."""
+        return help_pages.page(self, self.groups_of_options, self.choices)
 
     def instantiate(self, *arguments: Any, **settings: Any) -> Any:
         """Builds the classes that were chosen; what one refuses is said in its own words."""
@@ -47,9 +65,15 @@ class Parser(jsonargparse.ArgumentParser):
         if refused and owner and owner[1] in classes:
             accepted = _keywords(classes[owner[1]])
             return f"{owner[1]} takes no option {refused[1]}; {_named(refused[1], accepted)}"
-        if refused := re.search(r"import path string: (\w+)$", message, re.MULTILINE):
+        if refused := re.search(r"import path string: (\w+)$", message, re.MULTILINE) if " key" in message else None:
             return f"--{option[1]}: there is no {refused[1]}; {_named(refused[1], list(classes))}"
         return f"{message}\nsee --{option[1]}.help NAME, NAME one of: {', '.join(classes)}"
+
+
+def _one_line(message: str) -> str:
+    """As it is said in a terminal: jsonargparse indents one reason below the other."""
+    line = re.sub(r"\s*\n\s*", " ", message).strip()
+    return line if len(line) <= _LONGEST else line[: _LONGEST - 4].rsplit(" ", 1)[0] + " ..."
 
 
 def _plain(message: str) -> str:

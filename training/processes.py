@@ -61,6 +61,16 @@ class Processes:
             count = count.cuda()
         return int(self.sum(count)) == self.world
 
+    def largest(self, number: int) -> int:
+        """The largest of the processes' numbers."""
+        if self.world == 1:
+            return number
+        count = torch.tensor(number)
+        if dist.get_backend() == "nccl":
+            count = count.cuda()
+        dist.all_reduce(count, dist.ReduceOp.MAX)
+        return int(count)
+
     def gather(self, value: Any) -> list[Any]:
         """What every process has, in their order."""
         if self.world == 1:

@@ -3,6 +3,7 @@
 import json
 import os
 import platform
+from contextlib import suppress
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -10,19 +11,24 @@ from typing import Any
 
 import torch
 import yaml
+from filelock import FileLock
 
-from training.checkpoint import FILE, CheckpointError, write_atomically
+from data.files import PARTIAL, check_writable, write_atomically
+from training import checkpoint, lock, settings
+from training.checkpoint import CheckpointError
 
-# Where the classes that a run names have gone since it was written.
-RENAMED = {
-    "objective.": "elbolab.",
-    "model.MLP": "elbolab.networks.MLP",
-    "model.Convolutional": "elbolab.networks.Convolutional",
-    "model.networks.": "elbolab.networks.",
-}
-# What a resumed run may change: how long, where and on what it runs, not what it computes.
-OF_ONE_CALL = frozenset({"resume", "overwrite", "config", "list"})
-FREE_ON_RESUME = OF_ONE_CALL | {"epochs", "device", "out", "compile"}
+FIGURES = ("reconstructions", "samples", "walk", "latent", "curves")
+_CONFIG = "config.yaml"
+_WRITTEN = (
+    "environment.json",
+    "metrics.jsonl",
+    "summary.json",
+    "report.html",
+    *checkpoint.FILES.values(),
+    checkpoint.SIDECAR,
+    *(f"figures/{name}.png" for name in FIGURES),
+)
+_SUMMARY_LOCK = ".summary.lock"
 
 
 class RunFolder:
@@ -30,89 +36,92 @@ class RunFolder:
 
     def __init__(self, path: Path) -> None:
         self.path = Path(path)
+        self.claimed: dict[str, Any] = {}
+        self._lock = lock.Lock(self.path)
 
-    def claim(self, settings: dict[str, Any], *, resume: bool = False, overwrite: bool = False) -> None:
-        """Asks for the folder for a run with these resolved options; nothing is written or removed yet.
+    def claim(self, options: dict[str, Any], *, resume: bool = False, overwrite: bool = False) -> None:
+        """Asks for the folder for a run with these resolved options; nothing of a run is written or removed yet.
 
         Raises:
-            ValueError: the folder is in use and neither was asked for, or both were.
+            ValueError: the folder is in use and neither was asked for, or both were; it cannot be written.
             CheckpointError: the run that is to be resumed had other options.
         """
         if resume and overwrite:
             raise ValueError("--resume goes on with a run and --overwrite removes it: choose one")
         if self.path.exists() and not self.path.is_dir():
             raise ValueError(f"{self.path} is a file, not a folder for a run")
-        if resume:
-            self._check_same(settings)
-        elif self.path.exists() and any(self.path.iterdir()) and not overwrite:
+        check_writable(self.path)
+        self.claimed, self._resume, self._overwrite = options, resume, overwrite
+        if self.path.exists():
+            self._lock.take()
+        self._check()
+
+    def _check(self) -> None:
+        if self._resume:
+            if changed := settings.differences(self.settings(), self.claimed):
+                raise CheckpointError(f"the run in {self.path} had other options: {'; '.join(changed)}")
+        elif self._overwrite:
+            self._refuse_foreign()
+        elif self.path.exists() and self._in_use():
             raise ValueError(
                 f"{self.path} is not empty: --resume goes on with the run in it, --overwrite removes it, --out"
                 " names another folder"
             )
-        self._claimed, self._fresh = settings, not resume
+
+    def _in_use(self) -> bool:
+        """Whether there is anything in it; what a process that was killed at its start left does not count."""
+        return any(p.name not in (lock.FILE, _SUMMARY_LOCK) and not _is_partial(p) for p in self.path.iterdir())
+
+    def _refuse_foreign(self) -> None:
+        """A file that only bears the name of one that a run writes is somebody's own."""
+        there = [name for name in (_CONFIG, *_WRITTEN) if (self.path / name).exists()]
+        try:
+            self.settings()
+        except ValueError as error:
+            if there:
+                raise ValueError(f"--overwrite removes runs alone, and {there[0]} may be no run's: {error}") from error
 
     def open(self) -> None:
         """Makes the claimed folder ready, once all else about the run is known to be right."""
-        if self._fresh:
-            self._clear()
         self.path.mkdir(parents=True, exist_ok=True)
-        kept = {name: value for name, value in self._claimed.items() if name not in OF_ONE_CALL}
-        write_atomically(self.path / "config.yaml", yaml.safe_dump(kept, sort_keys=False).encode())
+        self._lock.take()
+        self._check()  # again, now that nobody else can write here
+        for leftover in filter(_is_partial, self.path.iterdir()):
+            leftover.unlink(missing_ok=True)
+        if not self._resume:
+            for name in _WRITTEN:
+                (self.path / name).unlink(missing_ok=True)
+        # Last: until here the folder is the run's that was in it, only younger.
+        content = yaml.safe_dump(settings.kept(self.claimed), sort_keys=False)
+        write_atomically(self.path / _CONFIG, content.encode())
+
+    def release(self) -> None:
+        """Lets others write here."""
+        self._lock.release()
 
     def settings(self) -> dict[str, Any]:
         """The options of the run in this folder.
 
         Raises:
-            ValueError: there is none.
+            ValueError: there is none, or its config.yaml is not whole.
         """
-        path = self.path / "config.yaml"
-        if not path.is_file():
-            raise ValueError(f"{self.path} holds no run: there is no {path.name} in it")
-        return _renamed(yaml.safe_load(path.read_text()))
+        return settings.read(self.path / _CONFIG)
 
-    def _check_same(self, settings: dict[str, Any]) -> None:
-        before = self.settings()
-        changed = [
-            name
-            for name in sorted(before.keys() | settings.keys())
-            if name not in FREE_ON_RESUME and before.get(name) != settings.get(name)
-        ]
-        if changed:
-            raise CheckpointError(
-                f"the run in {self.path} had other options: "
-                + "; ".join(f"{name} was {before.get(name)}, is {settings.get(name)}" for name in changed)
-            )
+    def check_settings(self, record: dict[str, Any]) -> None:
+        """Whether config.yaml is still the one that the checkpoint was made with.
 
-    def _clear(self) -> None:
-        """Removes what a run writes and nothing else, whatever folder was named."""
-        names = (
-            "config.yaml",
-            "environment.json",
-            "metrics.jsonl",
-            FILE,
-            f"{FILE}.sha256",
-            "summary.json",
-            "report.html",
-        )
-        for path in (*(self.path / name for name in names), *(self.path / "figures").glob("*.png")):
-            path.unlink(missing_ok=True)
+        Raises:
+            CheckpointError: it is another.
+        """
+        if changed := settings.differences(record.get("settings") or self.settings(), self.settings()):
+            raise CheckpointError(f"{self.path / _CONFIG} is not of the checkpoint beside it: {'; '.join(changed)}")
 
-    def write_environment(self, device: torch.device) -> None:
-        """What the numbers in this folder depend on beside the options."""
-        packages = ("torch", "pyro-ppl", "numpy", "jsonargparse", "scikit-learn")
-        self._write_json(
-            "environment.json",
-            {
-                "started": datetime.now(UTC).isoformat(timespec="seconds"),
-                "python": platform.python_version(),
-                "packages": {name: version(name) for name in packages},
-                "platform": platform.platform(),
-                "device": str(device),
-                "device_name": torch.cuda.get_device_name(device) if device.type == "cuda" else platform.machine(),
-                "threads": torch.get_num_threads(),
-                "cpus": os.cpu_count(),
-            },
-        )
+    def write_environment(self, found: dict[str, Any], step: int) -> None:
+        """What the numbers in this folder depend on beside the options; of a resumed run, of every start."""
+        path, now = self.path / "environment.json", {"started": datetime.now(UTC).isoformat(timespec="seconds")} | found
+        before = _json(path)
+        starts = [*before.get("resumed", []), {"step": step} | now] if before else []
+        self._write_json("environment.json", {**(before or now), **({"resumed": starts} if starts else {})})
 
     def log(self, row: dict[str, Any]) -> None:
         """Adds a line to metrics.jsonl."""
@@ -120,42 +129,67 @@ class RunFolder:
             file.write(json.dumps(row) + "\n")
 
     def metrics(self) -> list[dict[str, Any]]:
-        """The lines of metrics.jsonl."""
-        path = self.path / "metrics.jsonl"
-        return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+        """The lines of metrics.jsonl; one that is cut short, as a killed process leaves it, is not there yet.
 
-    def forget_after(self, step: int) -> None:
-        """Drops the lines that a killed run wrote after the checkpoint that is resumed."""
-        kept = [json.dumps(row) + "\n" for row in self.metrics() if row["step"] <= step]
-        write_atomically(self.path / "metrics.jsonl", "".join(kept).encode())
+        Raises:
+            CheckpointError: another line cannot be read.
+        """
+        path = self.path / "metrics.jsonl"
+        lines = path.read_text(errors="replace").split("\n") if path.exists() else [""]
+        try:
+            rows = [json.loads(line) for line in lines[:-1]]
+        except (ValueError, RecursionError) as error:
+            raise CheckpointError(f"{path} holds a line that is no JSON: {error}") from error
+        if not all(isinstance(row, dict) and type(row.get("step")) is int for row in rows):
+            raise CheckpointError(f"{path} holds a line without a step")
+        return rows
+
+    def mend_metrics(self, history: list[dict[str, Any]]) -> None:
+        """Makes metrics.jsonl what the checkpoint says: nothing missing, nothing of a later step."""
+        content = "".join(json.dumps(row) + "\n" for row in history).encode()
+        path = self.path / "metrics.jsonl"
+        if not path.exists() or path.read_bytes() != content:
+            write_atomically(path, content)
 
     def summarize(self, part: dict[str, Any]) -> None:
-        """Adds to summary.json."""
-        self._write_json("summary.json", self.summary() | part)
+        """Adds to summary.json, which a training and an evaluation may do at once."""
+        with FileLock(self.path / _SUMMARY_LOCK, timeout=30):
+            self._write_json("summary.json", self.summary() | part)
 
     def summary(self) -> dict[str, Any]:
-        """What summary.json holds; nothing where there is none."""
-        return self._read_json("summary.json")
+        """What summary.json holds; nothing where there is none, or a broken one: it can be written anew."""
+        return _json(self.path / "summary.json")
 
     def environment(self) -> dict[str, Any]:
         """What environment.json holds; nothing where there is none."""
-        return self._read_json("environment.json")
-
-    def _read_json(self, name: str) -> dict[str, Any]:
-        path = self.path / name
-        return json.loads(path.read_text()) if path.exists() else {}
+        return _json(self.path / "environment.json")
 
     def _write_json(self, name: str, content: dict[str, Any]) -> None:
         write_atomically(self.path / name, (json.dumps(content, indent=2) + "\n").encode())
 
 
-def _renamed(settings: Any) -> Any:
-    """The same options with class paths of earlier versions as they are now."""
-    if isinstance(settings, dict):
-        found = {name: _renamed(value) for name, value in settings.items()}
-        path = found.get("class_path")
-        if isinstance(path, str):
-            old = next((start for start in RENAMED if path.startswith(start)), "")
-            found["class_path"] = RENAMED.get(old, "") + path.removeprefix(old)
-        return found
-    return [_renamed(value) for value in settings] if isinstance(settings, list) else settings
+def environment(device: torch.device) -> dict[str, Any]:
+    """Versions, device and threads."""
+    packages = ("torch", "pyro-ppl", "numpy", "jsonargparse", "scikit-learn")
+    return {
+        "python": platform.python_version(),
+        "packages": {name: version(name) for name in packages},
+        "platform": platform.platform(),
+        "device": str(device),
+        "device_name": torch.cuda.get_device_name(device) if device.type == "cuda" else platform.machine(),
+        "threads": torch.get_num_threads(),
+        "cpus": os.cpu_count(),
+    }
+
+
+def _json(path: Path) -> dict[str, Any]:
+    """A file that can be written anew from the run; nothing, where it is missing or broken."""
+    with suppress(OSError, ValueError, RecursionError):
+        found = json.loads(path.read_text())
+        return found if isinstance(found, dict) else {}
+    return {}
+
+
+def _is_partial(path: Path) -> bool:
+    """What a killed training left; an evaluation's may still be written."""
+    return path.name.startswith(".") and path.name.endswith(PARTIAL) and not path.name.startswith(".summary")

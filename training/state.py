@@ -1,7 +1,9 @@
 """What a run is in the middle of: all that has to be saved for it to go on bit for bit."""
 
 import math
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -10,26 +12,44 @@ from training import checkpoint
 from training.checkpoint import CheckpointError
 from training.processes import Processes
 
+SCORE = "test_loss"  # of a line of the history: the lower, the better
+
 
 class State:
-    """Parameters, optimiser, the step, and the loss summed over the epoch so far, in nats.
+    """Parameters, optimiser, the step, the loss summed over the epoch so far, in nats, and the history of epochs.
 
-    `compiled` says how steps are taken, once that is decided: eager and compiled steps round differently.
+    `compiled` says how steps are taken, once that is decided: eager and compiled steps round differently. `untrained`
+    is the score before the first step. `record` is what else a checkpoint keeps: options, data, versions.
     """
 
     def __init__(
-        self, objective: nn.Module, optimizer: torch.optim.Optimizer, device: torch.device, processes: Processes
+        self,
+        objective: nn.Module,
+        optimizer: torch.optim.Optimizer,
+        device: torch.device,
+        processes: Processes,
+        *,
+        record: Mapping[str, Any] | None = None,
     ) -> None:
         self.objective = objective
         self.optimizer = optimizer
         self.device = device
         self.processes = processes
+        self.record = dict(record or {})
         self.step = 0
         self.total = torch.zeros((), dtype=torch.float64, device=device)
         self.compiled: bool | None = None
+        self.history: list[dict[str, Any]] = []
+        self.untrained: float | None = None
         for group in optimizer.param_groups:
             if device.type == "cuda" and "capturable" in group:
                 group["capturable"] = True  # its step count lives on the device: nothing to wait for
+
+    @property
+    def best(self) -> dict[str, Any] | None:
+        """The line of the history with the best score, the first of several; none before the first epoch's end."""
+        finite = [row for row in self.history if math.isfinite(row[SCORE])]
+        return min(finite, key=lambda row: row[SCORE], default=None)
 
     def advance(self, loss: Tensor, count: float, clip: float) -> bool:
         """One step of the optimiser down a loss that is the mean over `count` data.
@@ -55,37 +75,92 @@ class State:
         self.total.zero_()
         return mean
 
-    def save(self, folder: Path) -> None:
-        """Writes the checkpoint; with several processes, all of them have to ask for it."""
+    def snapshot(self) -> dict[str, Any]:
+        """What a checkpoint holds; with several processes, all of them have to ask for it."""
         generators, totals = (self.processes.gather(own) for own in (checkpoint.generators(), self.total.cpu()))
-        if not self.processes.first:
-            return
-        checkpoint.save(
-            folder,
-            {
-                "step": self.step,
-                "totals": totals,
-                "compiled": self.compiled,
-                "objective": self.objective.state_dict(),
-                "optimizer": self.optimizer.state_dict(),
-                "generators": generators,
-            },
-        )
+        return {
+            "step": self.step,
+            "totals": totals,
+            "compiled": self.compiled,
+            "objective": self.objective.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "generators": generators,
+            "history": self.history,
+            "untrained": self.untrained,
+            "record": self.record,
+        }
 
-    def resume(self, folder: Path) -> None:
-        """Goes on from a checkpoint.
+    def save(self, folder: Path, *, best: bool = False) -> None:
+        """Writes the checkpoint; `best`, where it ends an epoch with the best score so far."""
+        snapshot = self.snapshot()
+        if self.processes.first:
+            checkpoint.save(folder, snapshot, best=best)
+
+    def check(self, saved: dict[str, Any], path: Path) -> None:
+        """Whether what was read from a checkpoint is of this run; nothing is changed yet.
 
         Raises:
-            CheckpointError: there is none, it is damaged, or it is of another number of processes.
+            CheckpointError: it is of another network, optimiser or number of processes.
         """
-        saved = checkpoint.load(folder, self.device)
         world = self.processes.world
-        if len(saved["generators"]) != world:
-            raise CheckpointError(
-                f"{folder} was written by {len(saved['generators'])} processes, and these are {world}"
+        if len(saved["generators"]) != world or len(saved["totals"]) != world:
+            raise CheckpointError(f"{path} was written by {len(saved['generators'])} processes, and these are {world}")
+        check_parameters(self.objective, saved["objective"], path)
+        if not self._fits(saved["optimizer"]):
+            raise CheckpointError(f"{path} holds the memory of another optimiser or network")
+
+    def _fits(self, saved: dict[str, Any]) -> bool:
+        """Whether an optimiser's saved state is one of this optimiser on these parameters."""
+        now = self.optimizer.state_dict()["param_groups"]
+        shapes = [p.shape for group in self.optimizer.param_groups for p in group["params"]]
+        try:
+            return [(g["params"], g.keys()) for g in saved["param_groups"]] == [
+                (g["params"], g.keys()) for g in now
+            ] and all(
+                _is_memory(value, shapes[number])
+                for number, memory in saved["state"].items()
+                for value in memory.values()
+                if isinstance(value, Tensor)
             )
-        self.step, self.compiled = saved["step"], saved["compiled"]
+        except (AttributeError, IndexError, KeyError, TypeError):
+            return False
+
+    def restore(self, saved: dict[str, Any]) -> None:
+        """Goes on from what `check` found to be right."""
+        self.step, self.compiled, self.untrained = saved["step"], saved["compiled"], saved.get("untrained")
+        self.history = saved.get("history", [])
         self.total.copy_(saved["totals"][self.processes.rank])
         self.objective.load_state_dict(saved["objective"])
         self.optimizer.load_state_dict(saved["optimizer"])
-        checkpoint.set_generators(saved["generators"][self.processes.rank])
+        try:
+            checkpoint.set_generators(saved["generators"][self.processes.rank])
+        except (RuntimeError, TypeError, AttributeError) as error:
+            raise CheckpointError(f"the checkpoint's generators are not PyTorch's: {error}") from error
+
+
+def check_parameters(objective: nn.Module, saved: Mapping[str, Tensor], path: Path) -> None:
+    """Whether a checkpoint's parameters are these.
+
+    Raises:
+        CheckpointError: names or shapes differ.
+    """
+    now = {name: value.shape for name, value in objective.state_dict().items()}
+    before = {name: value.shape for name, value in saved.items()}
+    if wrong := sorted(name for name in now.keys() | before.keys() if now.get(name) != before.get(name)):
+        raise CheckpointError(
+            f"{path} is of another network: {wrong[0]} has shape {_shape(before.get(wrong[0]))} there,"
+            f" {_shape(now.get(wrong[0]))} here"
+        )
+
+
+def _is_memory(value: Tensor, shape: torch.Size) -> bool:
+    """A count, or numbers for a parameter's entries, rows or columns."""
+    if not value.isfinite().all():
+        return False
+    return not value.dim() or (
+        value.dim() == len(shape) and all(a in (1, b) for a, b in zip(value.shape, shape, strict=True))
+    )
+
+
+def _shape(shape: torch.Size | None) -> str:
+    return "no place" if shape is None else str(tuple(shape))

@@ -61,16 +61,25 @@ class Steps(Step):
             except CannotCapture as error:
                 raise ValueError(f"compile = on, but {error}") from error
 
+    def compiles(self, index: Tensor) -> bool:
+        """Whether the step on these data is the first that is to be compiled."""
+        return bool(self._pending and self.state.step and len(index) == self._batch)
+
     def __call__(self, index: Tensor) -> None:
-        if self._pending and self.state.step and len(index) == self._batch:
-            self._compile(index)
+        if self.compiles(index):
+            self.compile(index)
         with pyro.validation_enabled(self.state.step == 0):  # the first step proves shapes and supports
             self._step(index)
 
     def finite(self, *, look: bool) -> bool:
         return self._step.finite(look=look)
 
-    def _compile(self, index: Tensor) -> None:
+    def compile(self, index: Tensor) -> None:
+        """Compiles for batches of this size: takes long, and changes nothing of the run's state.
+
+        Raises:
+            CannotCapture: it cannot be, and was insisted upon.
+        """
         self._pending = False
         try:
             self._step = Compiled(self.state, self.dataset, self.clip, index)

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from training import Experiment, ExperimentParser, RunFolder, checkpoint
+from training import Experiment, RunFolder
 
 NAMES = {"start": 0.0, "middle": 0.5, "end": 1.0}  # the share of the steps
 _BATCH, _RATE = 128, 1e-3
@@ -58,23 +58,15 @@ def trained_here(lab: Experiment, points: dict[str, int], *, progress: bool = Tr
     return found
 
 
-def of_run(path: Path, device: str) -> tuple[Experiment, list[TrainingPoint]]:
+def of_run(path: Path, device: str, *, trust: bool = False) -> tuple[Experiment, list[TrainingPoint]]:
     """A run's experiment, fresh from its configuration (start) and as its checkpoint has it (end).
 
     Raises:
-        ValueError: the folder holds no run. CheckpointError: its checkpoint is missing or damaged.
+        ValueError: the folder holds no run, or names code that is not trusted.
+        CheckpointError: its checkpoint is missing or damaged.
     """
-    folder, parser = RunFolder(path), ExperimentParser()
-    settings = folder.settings()
-    parser.add_class_arguments(Experiment)
-    own = {name: value for name, value in settings.items() if name in parser.get_defaults()}
-    lab = Experiment(**_parts(parser, own | {"device": device}))
+    folder = RunFolder(path)
+    lab = Experiment.of(folder, device=device, trust=trust)
     start = TrainingPoint.of("start (step 0)", lab)
-    saved = checkpoint.load(folder.path, lab.device)
-    lab.objective.load_state_dict(saved["objective"])
-    return lab, [start, TrainingPoint.of(f"end (step {saved['step']})" if "step" in saved else "end", lab)]
-
-
-def _parts(parser: ExperimentParser, settings: dict) -> dict:
-    parts = parser.instantiate(parser.parse_object(settings))
-    return {name: parts[name] for name in settings}
+    saved = lab.take(folder)
+    return lab, [start, TrainingPoint.of(f"end (step {saved['step']})", lab)]

@@ -11,6 +11,7 @@ from compare.losses import chain, expectation
 from compare.losses.case import Case
 from compare.losses.mistakes import mistakes
 from compare.losses.rows import Row
+from data.files import check_writable
 from training import Experiment, RunFolder, refuse_mistakes
 
 # The order of the derivation. For parts whose loss nobody writes by hand only what needs no formula is left.
@@ -27,19 +28,29 @@ WRITTEN = (
 )
 
 
-def losses(run: Path | None = None, *, batch: int = 128, json: Path | None = None, **experiment) -> int:  # noqa: ANN003
+def losses(
+    run: Path | None = None,
+    *,
+    batch: int = 128,
+    json: Path | None = None,
+    trust_code: bool = False,
+    **experiment,  # noqa: ANN003
+) -> int:
     """Shows, number by number, why BCE + KL is the ELBO; 0 when every number holds, 1 when one does not.
 
     Args:
         run: the folder of a trained run; without it, a fresh model from the options of train.py.
         batch: how many training data are compared on.
         json: also write the rows to this file.
+        trust_code: let files name classes that are not this program's.
     """
     with refuse_mistakes():
         if batch < 2:
-            raise ValueError("batch is at least 2")
+            raise ValueError(f"batch = {batch}: at least 2")
+        if json:
+            check_writable(json)
         lab = (
-            Experiment.load(RunFolder(run), device=experiment.get("device", "auto"))
+            Experiment.load(RunFolder(run), device=experiment.get("device", "auto"), trust=trust_code)
             if run
             else Experiment(**experiment)
         )
@@ -56,6 +67,7 @@ def losses(run: Path | None = None, *, batch: int = 128, json: Path | None = Non
     failed = [row for row in rows if not row.holds]
     print(f"\n{len(rows) - len(failed)} of {len(rows)} hold")
     if json:
+        json.parent.mkdir(parents=True, exist_ok=True)
         json.write_text(dumps([row.as_dict() for row in rows], indent=2) + "\n")
     return 1 if failed else 0
 

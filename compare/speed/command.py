@@ -19,6 +19,7 @@ from tqdm import tqdm
 from compare.speed.contenders import CONTENDERS, CapturedMeanField, Contender, Workload
 from compare.speed.floor import Products, seconds_for_parameters
 from data import Dataset
+from data.files import check_writable
 from model import MLP, Convolutional
 from training import figures, refuse_mistakes
 from training.experiment import device_named
@@ -61,8 +62,13 @@ def speed(
         out: where speed.json, and a picture, are written.
     """
     with refuse_mistakes():
-        if rounds < 3 or not all(batch >= 1 for batch in batches):
-            raise ValueError("rounds is at least 3, every batch at least 1")
+        if rounds < 3:
+            raise ValueError(f"rounds = {rounds}: at least 3")
+        if not batches or min(batches) < 1:
+            raise ValueError(f"batches = {list(batches)}: one size of a batch or more, each at least 1")
+        if not networks:
+            raise ValueError(f"networks = []: one or more of {', '.join(NETWORKS)}")
+        check_writable(out / "speed.json")
         if unknown := set(networks) - NETWORKS.keys():
             raise ValueError(f"there is no network {unknown.pop()}; there are: {', '.join(NETWORKS)}")
         place = device_named(device)

@@ -38,6 +38,8 @@ def main(argv: list[str], page: Callable[[Verdict, str], str]) -> int:
     parser.add_argument("--report", type=Path, metavar="FILE", help="also write a page on the verdict, to be looked at")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the verdict to this file")
     options = parser.parse_args(argv)
+    if options.json and not options.json.absolute().parent.is_dir():
+        parser.exit(2, f"error: --json {options.json}: there is no folder {options.json.parent}\n")
     try:
         verdict = _verdict(options.target, options.roles, options.reparameterize, options.output)
     except ValueError as error:

@@ -67,7 +67,7 @@ def test_static_is_the_same_in_every_run():
 def test_auto_binarises_images_for_a_likelihood_of_bits_alone(tmp_path):
     assert loaded(Digits(), bits=True).binarize == "dynamic"
     assert loaded(Digits(), bits=False).binarize == "no"
-    np.save(tmp_path / "x.npy", np.full((10, 4), 0.5))
+    np.save(tmp_path / "x.npy", np.full((20, 4), 0.5))
     assert loaded(Arrays(tmp_path / "x.npy"), bits=True).binarize == "no", "a user's data are not touched unasked"
 
 
@@ -114,6 +114,46 @@ def test_broken_sparse_rows_say_so(tmp_path):
         loaded(Arrays(tmp_path / "x.npz", csr=True))
 
 
+TWO_ROWS = {"indptr": [0, 1, 3], "indices": [4, 0, 2], "counts": [1, 2, 3]}
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"indptr": [0, 1000000, 3]}, "falls"),
+        ({"indptr": [0, 2, 1, 3]}, "falls"),
+        ({"indptr": [1, 1, 3]}, "runs from 0"),
+        ({"indptr": [0, 1, 9]}, "runs from 0"),
+        ({"indptr": [-1, 1, 3]}, "runs from 0"),
+        ({"indptr": [0.0, 1.0, 3.0]}, "array of float64"),
+        ({"indptr": [[0, 1, 3]]}, "2-dimensional"),
+        ({"indptr": [3]}, "runs from 0"),
+        ({"indices": [4, -1, 2]}, "columns count from 0"),
+        ({"indices": [4, 2**62, 2]}, "columns count from 0"),
+        ({"indices": [4.0, 0.0, 2.0]}, "array of float64"),
+        ({"indices": [4, 0]}, "2 in indices for 3"),
+        ({"counts": [1, 2, 3, 4]}, "3 in indices for 4"),
+        ({"counts": ["a", "b", "c"]}, "array of <U1"),
+        ({"indices": [4, 2**31 - 3, 2], "indptr": [0, 1, *[3] * 10**6]}, "of memory"),
+        ({"shape": [2, -5]}, "positive whole numbers"),
+        ({"shape": [5.5, 5.5]}, "positive whole numbers"),
+        ({"shape": 5}, "positive whole numbers"),
+    ],
+)
+def test_sparse_rows_are_proved_before_they_are_walked_along(tmp_path, wrong, message):
+    np.savez(tmp_path / "x.npz", **{name: np.array(values) for name, values in (TWO_ROWS | wrong).items()})
+    with pytest.raises(DataError, match=message):
+        Arrays(tmp_path / "x.npz", csr=True).splits()
+
+
+def test_every_row_of_sparse_rows_is_where_it_was(tmp_path):
+    rows = np.random.default_rng(0).poisson(0.5, (50, 9))
+    np.savez(tmp_path / "x.npz", **csr(rows, "train_"), **csr(rows[::-1], "test_"))
+    found = Arrays(tmp_path / "x.npz", csr=True).splits()
+    assert np.array_equal(found.train, rows)
+    assert np.array_equal(found.test, rows[::-1])
+
+
 @pytest.mark.data
 def test_the_newsgroups_and_the_cells_load():
     folder = Path(os.environ["ELBOLAB_DATA"]) / "counts"
@@ -147,10 +187,16 @@ def test_arrays_from_npz_keep_their_split_and_labels(tmp_path):
         ({"other": np.zeros((5, 2))}, "no array `train`; it has other"),
         ({"train": np.zeros(5)}, "count"),
         ({"train": np.array([["a"] * 2] * 5)}, "not numbers"),
-        ({"train": np.full((5, 2), np.nan)}, "not finite"),
+        ({"train": np.full((20, 2), np.nan)}, "not finite"),
         ({"train": np.zeros((5, 2)), "test": np.zeros((5, 3))}, "beside"),
-        ({"train": np.array([[{}] * 2] * 5)}, "cannot read"),
-        ({"train": np.zeros((5, 2)), "train_labels": np.zeros(4)}, "differ in length"),
+        ({"train": np.array([[{}] * 2] * 5)}, "never unpickled"),
+        ({"train": np.zeros((20, 2)), "train_labels": np.zeros(4)}, "differ in length"),
+        ({"train": np.zeros((20, 2)), "train_labels": np.zeros((20, 1))}, "one finite number a datum"),
+        ({"train": np.zeros((20, 2)), "train_labels": np.full(20, np.nan)}, "one finite number a datum"),
+        ({"train": np.zeros((5, 2))}, "1 test data of 5"),
+        ({"train": np.zeros((5, 2)), "test": np.zeros((0, 2))}, "0 test data of 5"),
+        ({"train": np.zeros((5, 0))}, "count"),
+        ({"train": np.full((20, 2), 1e30)}, "too large to be squared"),
     ],
 )
 def test_arrays_that_cannot_be_used_say_why(tmp_path, arrays, message):
@@ -168,8 +214,8 @@ def test_a_missing_or_broken_file_says_so(tmp_path):
 
 
 def test_binarising_counts_is_refused(tmp_path):
-    np.save(tmp_path / "x.npy", np.arange(20.0).reshape(10, 2))
-    with pytest.raises(ValueError, match=r"from 0 to 19.*binarize no"):
+    np.save(tmp_path / "x.npy", np.arange(40.0).reshape(20, 2))
+    with pytest.raises(ValueError, match=r"from 0 to 39.*binarize no"):
         loaded(Arrays(tmp_path / "x.npy", binarize="dynamic"))
 
 
@@ -186,7 +232,7 @@ def test_fetch_tries_mirrors_in_turn_and_keeps_only_the_right_file(cache, tmp_pa
     digest = hashlib.sha256(b"content").hexdigest()
     remote = Remote("set/file", digest, ((tmp_path / "none").as_uri(), bad.as_uri(), good.as_uri()))
     assert fetch(remote).read_bytes() == b"content"
-    assert [p.name for p in (cache / "set").iterdir()] == ["file"], "no partial file stays behind"
+    assert {p.name for p in (cache / "set").iterdir()} == {"file", ".file.lock"}, "no partial file stays behind"
     good.unlink()
     assert fetch(remote).read_bytes() == b"content", "the second time it comes from the cache"
     (cache / "set/file").write_bytes(b"damaged")
@@ -217,7 +263,7 @@ def test_binarized_mnist_is_packed_from_the_published_text(cache, tmp_path, monk
     assert np.array_equal(found.train.numpy().reshape(6, 784), bits["train"])
     assert np.array_equal(found.test.numpy().reshape(6, 784), bits["test"])
     folder = cache / "binarized_mnist"
-    assert [p.name for p in folder.iterdir()] == ["binarized_mnist.npz"]
+    assert [p.name for p in folder.iterdir() if not p.name.endswith(".lock")] == ["binarized_mnist.npz"]
     np.savez(folder / "binarized_mnist.npz", **{part: np.zeros((6, 98), np.uint8) for part in bits})
     with pytest.raises(DataError, match="corrupt"):
         loaded(BinarizedMNIST())

@@ -15,7 +15,7 @@ from elbolab import DReG
 from elbolab.graph.capture import capture
 from guide.posteriors import DiagonalNormal
 from model.likelihoods import Bernoulli
-from tests.test_train import metrics, refused, run, same
+from tests.test_train import metrics, refused, run, same, state
 from training import Experiment, Processes, State, checkpoint
 from training.compiled_step import Compiled
 from training.eager_step import Eager
@@ -71,7 +71,7 @@ def test_a_compiled_run_goes_on_bit_for_bit(small, tmp_path, monkeypatch, capsys
     assert checkpoint.load(tmp_path / "stopped", "cpu")["step"] == 8
     assert run("--out", tmp_path / "stopped", "--resume") == 0
     assert metrics(tmp_path / "stopped") == metrics(tmp_path / "straight")
-    assert same(checkpoint.load(tmp_path / "stopped", "cpu"), checkpoint.load(tmp_path / "straight", "cpu"))
+    assert same(state(tmp_path / "stopped"), state(tmp_path / "straight"))
 
 
 def test_how_steps_are_taken_is_kept_unless_it_is_said(small, tmp_path, capsys, monkeypatch):

@@ -7,12 +7,14 @@ import torch
 
 from training import CheckpointError, RunFolder, checkpoint
 
-SETTINGS = {"latent": 2, "epochs": 3, "device": "cpu", "resume": False}
+PARTS = {"data": None, "prior": None, "likelihood": None, "guide": None, "elbo": None, "seed": 0}
+SETTINGS = {"latent": 2, "epochs": 3, "device": "cpu", "resume": False} | PARTS
 
 
 def started(folder, settings, **how):
     folder.claim(settings, **how)
     folder.open()
+    folder.release()
 
 
 def test_a_folder_in_use_is_refused(tmp_path):
@@ -33,7 +35,7 @@ def test_overwrite_removes_a_run_and_nothing_else(tmp_path):
     folder.log({"step": 1})
     folder.summarize({"a": 1})
     started(folder, SETTINGS, overwrite=True)
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["config.yaml", "thesis.tex"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == [".lock", ".summary.lock", "config.yaml", "thesis.tex"]
 
 
 def test_a_resumed_run_may_go_on_longer_and_elsewhere_but_not_be_another(tmp_path):
@@ -50,12 +52,23 @@ def test_a_folder_without_a_run_cannot_be_resumed(tmp_path):
         started(RunFolder(tmp_path), SETTINGS, resume=True)
 
 
-def test_lines_after_the_checkpoint_are_forgotten(tmp_path):
+def test_a_line_that_is_cut_short_is_not_there_yet(tmp_path):
+    folder = RunFolder(tmp_path)
+    folder.log({"step": 10})
+    with (tmp_path / "metrics.jsonl").open("a") as file:
+        file.write('{"step": 2')
+    assert folder.metrics() == [{"step": 10}]
+    (tmp_path / "metrics.jsonl").write_text('{"step": 1\n{"step": 2}\n')
+    with pytest.raises(CheckpointError, match="no JSON"):
+        folder.metrics()
+
+
+def test_the_history_is_mended_from_the_checkpoint(tmp_path):
     folder = RunFolder(tmp_path)
     for step in (10, 20, 30):
         folder.log({"step": step})
-    folder.forget_after(20)
-    assert [row["step"] for row in folder.metrics()] == [10, 20]
+    folder.mend_metrics([{"step": 10}, {"step": 15}])
+    assert folder.metrics() == [{"step": 10}, {"step": 15}]
 
 
 def test_the_summary_grows(tmp_path):
@@ -65,17 +78,38 @@ def test_the_summary_grows(tmp_path):
     assert json.loads((tmp_path / "summary.json").read_text()) == {"train": 1, "test": 2}
 
 
-STATE = {"step": 3, "parameters": {"w": torch.arange(5.0)}, "generators": checkpoint.generators()}
+def state(step=3, **more):
+    """As small a checkpoint as there can be."""
+    optimizer = {"state": {}, "param_groups": []}
+    found = {"step": step, "compiled": False, "objective": {"w": torch.arange(5.0)}, "optimizer": optimizer}
+    totals = [torch.zeros((), dtype=torch.float64)]
+    return found | {"totals": totals, "generators": [checkpoint.generators()], "history": []} | more
+
+
+STATE = state()
 
 
 def test_a_checkpoint_comes_back_bit_for_bit(tmp_path):
     checkpoint.save(tmp_path, STATE)
     back = checkpoint.load(tmp_path, "cpu")
     assert back["step"] == 3
-    assert torch.equal(back["parameters"]["w"], STATE["parameters"]["w"])
-    assert torch.equal(back["generators"]["cpu"], STATE["generators"]["cpu"])
+    assert torch.equal(back["objective"]["w"], STATE["objective"]["w"])
+    assert torch.equal(back["generators"][0]["cpu"], STATE["generators"][0]["cpu"])
     digest = hashlib.sha256((tmp_path / "checkpoint.pt").read_bytes()).hexdigest()
     assert (tmp_path / "checkpoint.pt.sha256").read_text() == f"{digest}  checkpoint.pt\n"
+
+
+def test_the_one_before_and_the_best_are_kept(tmp_path):
+    for step, best in ((1, False), (2, True), (3, False), (4, False)):
+        checkpoint.save(tmp_path, state(step), best=best)
+    assert {name: checkpoint.load(tmp_path, "cpu", name)["step"] for name in checkpoint.FILES} == {
+        "last": 4,
+        "previous": 3,
+        "best": 2,
+    }
+    (tmp_path / "checkpoint.pt").write_bytes(b"?")
+    with pytest.raises(CheckpointError, match=r"damaged.*whole are: previous, best \(--checkpoint previous\)"):
+        checkpoint.load(tmp_path, "cpu")
 
 
 def test_a_damaged_checkpoint_is_refused(tmp_path):
@@ -95,24 +129,35 @@ class Evil:
 
 
 def test_a_checkpoint_with_code_is_refused(tmp_path):
-    checkpoint.save(tmp_path, {"step": Evil()})
+    checkpoint.save(tmp_path, state(Evil()))
     with pytest.raises(CheckpointError, match="tensors and plain values"):
         checkpoint.load(tmp_path, "cpu")
     assert not os.path.exists("pwned")
 
 
-@pytest.mark.parametrize("survives", [0, 1, 2])
-def test_a_crash_at_any_point_leaves_a_checkpoint(tmp_path, monkeypatch, survives):
-    checkpoint.save(tmp_path, {"step": 1})
-    replaced = []
+@pytest.mark.parametrize("survives", range(7))
+def test_a_crash_at_any_rename_leaves_a_checkpoint(tmp_path, monkeypatch, survives):
+    checkpoint.save(tmp_path, state(1), best=True)
+    checkpoint.save(tmp_path, state(2))
+    replaced, rename = [], os.replace
 
     def replace(source, target):
         if len(replaced) == survives:
             raise KeyboardInterrupt
         replaced.append(target)
-        os.rename(source, target)
+        rename(source, target)
 
-    monkeypatch.setattr(checkpoint.os, "replace", replace)
-    with pytest.raises(KeyboardInterrupt):
-        checkpoint.save(tmp_path, {"step": 2})
-    assert checkpoint.load(tmp_path, "cpu")["step"] == (1 if survives < 2 else 2)
+    monkeypatch.setattr(os, "replace", replace)
+    if survives < 5:
+        with pytest.raises(KeyboardInterrupt):
+            checkpoint.save(tmp_path, state(3), best=True)
+    else:
+        checkpoint.save(tmp_path, state(3), best=True)
+    monkeypatch.undo()
+    steps = {name: checkpoint.load(tmp_path, "cpu", name)["step"] for name in checkpoint.FILES}
+    assert steps["last"] == (2 if survives < 3 else 3)
+    assert steps["previous"] == (1 if survives < 2 else 2)
+    assert steps["best"] == (1 if survives < 4 else 3)
+    checkpoint.save(tmp_path, state(4))
+    assert checkpoint.load(tmp_path, "cpu")["step"] == 4
+    assert not list(tmp_path.glob("*.partial")), "nothing half-written stays"

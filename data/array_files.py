@@ -1,0 +1,88 @@
+"""Arrays from `.npy` and `.npz` files of anybody's: what a header declares is checked before anything is taken."""
+
+import zipfile
+import zlib
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+
+from data.dataset import DataError
+from data.memory import available, words
+
+SINGLE = "train"  # what the one array of a .npy is called
+_BROKEN = (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError)
+_VERSIONS: dict[tuple[int, int], Callable] = {
+    (1, 0): np.lib.format.read_array_header_1_0,
+    (2, 0): np.lib.format.read_array_header_2_0,
+}
+_ENCRYPTED = 1
+
+
+def arrays(path: Path, wanted: Sequence[str]) -> tuple[dict[str, np.ndarray], list[str]]:
+    """Those of the wanted arrays that a file holds, and the names of all that are in it; no other array is read.
+
+    Raises:
+        DataError: there is no such file, it is of another kind, broken or too large for the memory.
+    """
+    path = Path(path)
+    try:
+        with path.open("rb") as file:
+            start = file.read(6)
+            file.seek(0)
+            if start == b"\x93NUMPY":
+                size = path.stat().st_size
+                return {SINGLE: _array(file, size, f"{path}")}, [SINGLE]
+            if start[:4] in (b"PK\x03\x04", b"PK\x05\x06"):
+                return _members(file, path, wanted)
+    except DataError:
+        raise
+    except _BROKEN as error:
+        raise DataError(f"cannot read arrays from {path}: {_reason(error)}") from error
+    raise DataError(f"cannot read arrays from {path}: it is neither a .npy nor a .npz file")
+
+
+def _members(file: BinaryIO, path: Path, wanted: Sequence[str]) -> tuple[dict[str, np.ndarray], list[str]]:
+    with zipfile.ZipFile(file) as archive:
+        there = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
+        found = {}
+        for name in wanted:
+            if name not in there:
+                continue
+            info = there[name]
+            if info.flag_bits & _ENCRYPTED:
+                raise DataError(f"{path}: `{name}` is encrypted")
+            with archive.open(info) as member:
+                found[name] = _array(member, info.file_size, f"{path}: `{name}`")
+        return found, sorted(there)
+
+
+def _array(file: BinaryIO, size: int, place: str) -> np.ndarray:
+    """One array in the format of `.npy`, in a file or a member of `size` bytes."""
+    try:
+        version = np.lib.format.read_magic(file)
+        shape, fortran, dtype = _VERSIONS[version](file)
+    except Exception as error:  # a header is Python's syntax: what a broken one raises has no end
+        raise DataError(f"{place} is no array") from error
+    if dtype.hasobject:
+        raise DataError(f"{place} holds Python objects, not numbers; they are never unpickled")
+    bytes_ = dtype.itemsize
+    for length in shape:
+        bytes_ *= length
+    if bytes_ > size:
+        raise DataError(f"{place} declares {shape} of {dtype}, {words(bytes_)}, and has {words(size)}")
+    if bytes_ > available():
+        raise DataError(f"{place} takes {words(bytes_)}, and there are {words(available())} of memory")
+    content = file.read(bytes_)
+    if len(content) < bytes_:
+        raise DataError(f"{place} is cut short")
+    if file.read(1):
+        raise DataError(f"{place} has bytes after its end")
+    return np.frombuffer(bytearray(content), dtype).reshape(shape, order="F" if fortran else "C")
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, OSError):
+        return error.strerror or str(error)
+    return (str(error).splitlines() or [type(error).__name__])[0]

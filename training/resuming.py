@@ -1,0 +1,37 @@
+"""How a run goes on, and what is saved so that it can."""
+
+from torch import Tensor
+
+from training import checkpoint, record
+from training.checkpoint import Kept
+from training.exits import Interrupted, Interrupts
+from training.experiment import Experiment
+from training.run_folder import RunFolder
+from training.state import State
+from training.steps import Steps
+
+
+def go_on(folder: RunFolder, state: State, lab: Experiment, which: Kept) -> list[str]:
+    """Goes on from a checkpoint of the folder; returns what is to be said about it."""
+    if not checkpoint.written(folder.path) and not folder.metrics():
+        return ["no checkpoint was written yet: the run begins"]
+    saved = checkpoint.load(folder.path, lab.device, which)
+    before = saved.get("record", {})
+    record.check(before, folder, lab.fingerprints)
+    state.check(saved, folder.path / checkpoint.FILES[which])
+    state.restore(saved)
+    if "history" not in saved:  # of an earlier version
+        state.history = [row for row in folder.metrics() if row["step"] <= state.step]
+    changed = record.changes(before, state.record["environment"])
+    return [f"changed since the checkpoint: {'; '.join(changed)}"] if changed else []
+
+
+def compiled(step: Steps, index: Tensor, state: State, folder: RunFolder, interrupts: Interrupts) -> bool:
+    """Compiles; False, where a signal came meanwhile. What there was is saved before: it may take a minute."""
+    state.save(folder.path)
+    try:
+        with interrupts.at_once():
+            step.compile(index)
+    except Interrupted:
+        return False
+    return True

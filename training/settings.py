@@ -1,0 +1,69 @@
+"""The options of a run as they stand in config.yaml: what they must hold, and when two of them are of the same run."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from training.trust import renamed
+
+# What a resumed run may change: how long, where and on what it runs, not what it computes.
+OF_ONE_CALL = frozenset({"resume", "overwrite", "config", "list", "checkpoint", "trust_code"})
+FREE_ON_RESUME = OF_ONE_CALL | {"epochs", "device", "out", "compile"}
+# Where the data lie may change too: the checkpoint knows them by their checksum.
+_FREE_PARTS = frozenset({"data.path"})
+_NEEDED = frozenset({"data", "prior", "likelihood", "guide", "elbo", "latent", "seed"})
+
+
+def read(path: Path) -> dict[str, Any]:
+    """The options in a run's config.yaml.
+
+    Raises:
+        ValueError: there is none, or it is cut short or something else.
+    """
+    try:
+        found = yaml.safe_load(path.read_text())
+    except FileNotFoundError:
+        raise ValueError(f"{path.parent} holds no run: there is no {path.name} in it") from None
+    except (OSError, UnicodeDecodeError, yaml.YAMLError, ValueError, RecursionError) as error:
+        raise ValueError(f"{path} cannot be read as a configuration: {_first_line(error)}") from error
+    if not isinstance(found, dict) or not found.keys() >= _NEEDED:
+        missing = sorted(_NEEDED - found.keys()) if isinstance(found, dict) else sorted(_NEEDED)
+        raise ValueError(f"{path} is not the whole configuration of a run: it lacks {', '.join(missing)}")
+    return renamed(found)
+
+
+def kept(settings: dict[str, Any]) -> dict[str, Any]:
+    """Without what is said to one call of the program alone."""
+    return {name: value for name, value in settings.items() if name not in OF_ONE_CALL}
+
+
+def differences(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
+    """What makes two configurations those of two runs, one line each."""
+    one, other = (
+        dict(_flat({n: v for n, v in settings.items() if n not in FREE_ON_RESUME}))
+        for settings in (renamed(before), renamed(now))
+    )
+    return [
+        f"{name} was {one.get(name)}, is {other.get(name)}"
+        for name in sorted(one.keys() | other.keys())
+        if name not in _FREE_PARTS and one.get(name) != other.get(name)
+    ]
+
+
+def _flat(settings: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Options under the names that the command line has for them."""
+    for name, value in settings.items():
+        if name in ("init_args", "dict_kwargs") and isinstance(value, dict):
+            yield from _flat(value, prefix)
+        elif isinstance(value, dict) and value:
+            yield from _flat(value, f"{prefix}{name}.")
+        elif name == "class_path" and prefix:
+            yield prefix.rstrip("."), value
+        else:
+            yield prefix + name, value
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
