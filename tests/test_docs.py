@@ -15,7 +15,7 @@ from compare.__main__ import main as compare
 from compare.speed import command as speed
 from elbolab import estimators
 from elbolab.__main__ import main as elbolab
-from elbolab.auditing.report.verdict import KINDS
+from elbolab.auditing.kinds import Kind
 from training.catalogue import CHOICES
 
 ROOT = Path(__file__).parent.parent
@@ -144,7 +144,8 @@ def test_the_python_runs(name, code, monkeypatch, tmp_path):
 
 def test_a_verdict_of_every_kind_is_on_the_page():
     page = PAGES["docs/reference/verdicts.md"].replace("\\|", "|")
-    for kind, (meaning, advice) in KINDS.items():
+    for kind in Kind:
+        meaning, advice = kind.meaning, kind.advice
         assert f"| `{kind}` | {meaning} | {advice} |" in page
 
 

@@ -5,7 +5,7 @@ import math
 import torch
 from torch import Tensor
 
-from elbolab.auditing.identify.families import NEUTRAL, kl
+from elbolab.auditing.heads import HEADS, kl
 from elbolab.auditing.probe.loss import Loss
 from elbolab.auditing.probe.points import Layout, Probe, draw
 
@@ -46,7 +46,7 @@ def _point(layout: Layout, head: str, sizes: Tensor | float) -> Probe:
     """Every latent with |mu| of this size and a head near the neutral one, so that all have the same KL."""
     p = draw(layout, 7)
     sizes = torch.as_tensor(sizes, dtype=layout.dtype).expand(p["mu"].shape)
-    neutral = NEUTRAL.get(head, 0.0)
+    neutral = HEADS[head].neutral
     return p | {"mu": p["mu"].sign() * sizes, "head": neutral + 0.3 * sizes.clamp(max=1)}
 
 
@@ -67,8 +67,9 @@ def _kink(loss: Loss, layout: Layout, head: str, low: float, high: float, below:
 
 def _decider(loss: Loss, layout: Layout, head: str, below: float, above: float) -> tuple[str, int]:
     """One latent of one datum has a large KL, all others none: whose weight is the upper one?"""
-    sizes = torch.full((layout.batch, layout.latent), LEVELS[0], dtype=torch.float64)
-    sizes[0, 0] = LEVELS[-1]
+    sizes = torch.full((*layout.lead, *layout.latents), LEVELS[0], dtype=torch.float64)
+    first = (0,) * sizes.dim()
+    sizes[first] = LEVELS[-1]
     p = _point(layout, head, sizes)
     weights = (loss.gradients(p)["mu"] / p["mu"]).double()
     upper = (weights - above).abs() < 1e-3 * max(abs(above), abs(below))
@@ -76,6 +77,6 @@ def _decider(loss: Loss, layout: Layout, head: str, below: float, above: float) 
         return "per datum, on average over the batch, which is coupled", layout.latent
     if upper[0].all():
         return "per datum", layout.latent
-    if upper[:, 0].all():
+    if upper[(slice(None), *first[1:])].all():
         return "per latent, on average over the batch, which is coupled", 1
     return "per latent and datum", 1

@@ -10,10 +10,12 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from elbolab.auditing.heads import HEADS, kl
 from elbolab.auditing.identify import capacity
-from elbolab.auditing.identify.families import HEADS, REAL_HEADS, WRONG_KLS, kl, variance
-from elbolab.auditing.identify.reconstruction import fit
-from elbolab.auditing.probe.loss import Loss
+from elbolab.auditing.identify.fitting import fit
+from elbolab.auditing.identify.kl_slips import KL_SLIPS
+from elbolab.auditing.kinds import Kind
+from elbolab.auditing.probe.loss import Loss, Raised
 from elbolab.auditing.probe.points import Layout, Probe, draw
 
 COUPLED = "the second term couples data or latents, as no KL to N(0, 1) does"
@@ -31,7 +33,7 @@ class Divergence:
     head: str | None = None
     weight: float = 0.0
     form: str = "analytic"
-    fault: str = ""
+    fault: Kind | None = None
     notes: tuple[str, ...] = ()
     value: Value | None = None
     weigh: Callable[[Layout], float] | None = None
@@ -44,18 +46,18 @@ def identify(loss: Loss, layout: Layout) -> Divergence:
     points = [draw(layout, seed, size=size) for seed, size in ((1, 30.0), (2, 30.0), (3, 1.0))]
     found = [loss.gradients(p) for p in points]
     if not any(g[slot].any() for g in found for slot in ("mu", "head")):
-        return Divergence(fault="not_elbo", notes=("there is no KL: this is a plain auto-encoder",))
+        return Divergence(fault=Kind.NOT_ELBO, notes=("there is no KL: this is a plain auto-encoder",))
     for head in HEADS:
         if matches(head, points, found, layout.tolerance):
             return _verified(loss, layout, head, points[0], found[0])
-    slip = next((note for note, wrong in WRONG_KLS.items() if _is(wrong, points, found, layout.tolerance)), "")
+    slip = next((note for note, wrong in KL_SLIPS.items() if _is(wrong, points, found, layout.tolerance)), "")
     other = _other_prior(loss, layout)
     return replace(other, slip=slip) if other else _unknown(loss, layout, slip)
 
 
 def slope(head: str, h: Tensor) -> Tensor:
     """d KL / dh."""
-    v, dv = variance(head, h)
+    v, dv = HEADS[head].at(h)
     return 0.5 * dv * (1 - 1 / v)
 
 
@@ -78,14 +80,14 @@ def _verified(loss: Loss, layout: Layout, head: str, point: Probe, found: Probe)
     weights = (found["mu"] / point["mu"]).double()
     weight = weights.mean().item()
     if bent := capacity.find(loss, layout, head):
-        return Divergence(head, weight, fault="capacity", notes=(bent,), weigh=lambda s: weigh(loss, s))
+        return Divergence(head, weight, fault=Kind.CAPACITY, notes=(bent,), weigh=lambda s: weigh(loss, s))
     if (weights - weight).abs().max() > layout.tolerance * abs(weight):
-        return Divergence(head, fault="wrong_kl", notes=("the KL weighs differently between latents or data",))
-    if head in REAL_HEADS:
+        return Divergence(head, fault=Kind.WRONG_KL, notes=("the KL weighs differently between latents or data",))
+    if HEADS[head].real:
         real = [draw(layout, 4, size=30.0, real_head=True)]
         if not matches(head, real, [loss.gradients(p) for p in real], layout.tolerance):
             note = f"it is the KL of a {head} in part of its range alone"
-            return Divergence(head, weight, fault="wrong_kl", notes=(note,))
+            return Divergence(head, weight, fault=Kind.WRONG_KL, notes=(note,))
     return Divergence(
         head,
         weight,
@@ -113,24 +115,45 @@ def _other_prior(loss: Loss, layout: Layout) -> Divergence | None:
         v0, weight = c[0] / k, c[0].double().mean().item()
         if (c[0] - weight).abs().max() > layout.tolerance * abs(weight):
             return None
-        return _prior(head, weight, m0, v0, lambda s: _other_prior(loss, s).weight)
+        return _prior(head, weight, m0, v0, lambda s: _weight_of_other_prior(loss, s))
     return None
 
 
+def _weight_of_other_prior(loss: Loss, layout: Layout) -> float:
+    found = _other_prior(loss, layout)
+    if found is None:
+        raise Raised("the prior is another for this size")
+    return found.weight
+
+
 def _strength(head: str, h: Tensor, gradient: Tensor, k: Tensor) -> Tensor:
-    v, dv = variance(head, h)
+    v, dv = HEADS[head].at(h)
     return v * (k - 2 * gradient / dv)
 
 
 def _prior(head: str, weight: float, m0: Tensor, v0: Tensor, weigh: Callable[[Layout], float]) -> Divergence:
     def value(p: Probe) -> float:
-        v, _ = variance(head, p["head"])
-        mean, var = m0.flatten(0, -2)[0], v0.flatten(0, -2)[0]
+        v, _ = HEADS[head].at(p["head"])
+        mean, var = (_one_for_all(t, p["mu"]) for t in (m0, v0))
         return 0.5 * (var.log() - v.log() + (v + (p["mu"] - mean) ** 2) / var - 1).double().sum().item()
 
     note = f"the prior is not N(0, 1): mean {_spread(m0)}, variance {_spread(v0)}"
     centred = bool(m0.abs().max() < 1e-4)
-    return Divergence(head, weight, "analytic", "other_prior", (note,), value, weigh, centred)
+    return Divergence(head, weight, "analytic", Kind.OTHER_PRIOR, (note,), value, weigh, centred)
+
+
+def _one_for_all(t: Tensor, like: Tensor) -> Tensor:
+    """A prior's mean or variance for other shapes: one number, or one per latent, of which there are as many.
+
+    Raises:
+        Raised: there are others.
+    """
+    first = t.flatten(0, -2)[0]
+    if (first - first[0]).abs().max() < 1e-6 * max(1.0, abs(first[0].item())):
+        return first[0]
+    if first.shape[-1] != like.shape[-1]:
+        raise Raised("the prior has a mean or a variance of its own for every latent")
+    return first
 
 
 def _spread(t: Tensor) -> str:
@@ -141,16 +164,16 @@ def _spread(t: Tensor) -> str:
 def _unknown(loss: Loss, layout: Layout, slip: str) -> Divergence:
     """No KL under any head: one of the known mistakes, or a penalty that couples data or latents."""
     if slip:
-        return Divergence(fault="wrong_kl", notes=(slip,))
+        return Divergence(fault=Kind.WRONG_KL, notes=(slip,))
     if couples(loss, layout):
-        return Divergence(fault="not_elbo", notes=(COUPLED,))
+        return Divergence(fault=Kind.NOT_ELBO, notes=(COUPLED,))
     return Divergence(
-        fault="wrong_kl", notes=("the second term is KL(q || N(0, 1)) under no head: logvar, logstd, std, var",)
+        fault=Kind.WRONG_KL, notes=("the second term is KL(q || N(0, 1)) under no head: logvar, logstd, std, var",)
     )
 
 
 def _is(wrong: Callable[[Tensor, Tensor], Tensor], points: list[Probe], found: list[Probe], tolerance: float) -> bool:
-    shapes = []
+    shapes: list[Tensor] = []
     for p in points:
         leaves = [p[slot].detach().clone().requires_grad_() for slot in ("mu", "head")]
         gradients = torch.autograd.grad(wrong(*leaves).sum(), leaves, allow_unused=True)

@@ -6,8 +6,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from elbolab.auditing.identify.families import HEADS
-from elbolab.auditing.probe.loss import seed_everything
+from elbolab.auditing.heads import HEADS
+from elbolab.auditing.probe.guard import seed_everything
 
 DRAWS = 40_000
 Sampler = Callable[..., Tensor]
@@ -22,19 +22,22 @@ def check(reparameterize: Sampler, head: str) -> str:
     mu = torch.tensor([-1.5, 0.0, 0.7, 2.0], dtype=torch.float64).expand(DRAWS, 4)
     h = torch.tensor([0.35, 0.8, 1.2, 1.6], dtype=torch.float64).expand(DRAWS, 4)
     z, leaves = _drawn(reparameterize, mu, h)
-    noise = z.double() - mu
+    return faults_of(z.double().detach(), mu, h, head, z, leaves)
+
+
+def faults_of(z: Tensor, mu: Tensor, h: Tensor, head: str, of: Tensor, leaves: list[Tensor]) -> str:
+    """The first fault of many draws z, (draws, latents), each column of one mu and one head; `of` has the gradients."""
+    noise = z - mu
     spread = noise.std(0)
-    if spread.max() == 0:
-        return (
-            "reparameterize draws no noise: z is always the same" if noise.abs().max() else "z = mu: no noise is drawn"
-        )
-    wanted = HEADS[head](h[0]).sqrt()
+    if spread.max() < 1e-9:
+        return "no noise is drawn: z is mu" if noise.abs().max() < 1e-9 else "no noise is drawn: z is always the same"
+    wanted = HEADS[head].variance(h[0], torch).sqrt()
     return (
         _off_centre(noise, spread)
-        or _off_scale(spread, wanted, h[0], head)
+        or _off_scale(spread, wanted, h[0], head, len(z))
         or _not_normal(noise / spread)
         or _shared(noise / spread)
-        or _no_gradient(z, leaves)
+        or _no_gradient(of, leaves)
     )
 
 
@@ -68,31 +71,31 @@ def _arguments(reparameterize: Sampler, given: list[Tensor]) -> list[object]:
 def _off_centre(noise: Tensor, spread: Tensor) -> str:
     means = noise.mean(0) / spread
     worst = means[means.abs().argmax()]
-    if worst.abs() < 6 / DRAWS**0.5:
+    if worst.abs() < 6 / len(noise) ** 0.5:
         return ""
     return f"z is not centred on mu: the noise has mean {worst:.3g} standard deviations (uniform noise has 1.73)"
 
 
-def _off_scale(spread: Tensor, wanted: Tensor, h: Tensor, head: str) -> str:
-    if _equal(spread, wanted):
+def _off_scale(spread: Tensor, wanted: Tensor, h: Tensor, head: str, draws: int) -> str:
+    if _equal(spread, wanted, draws):
         return ""
     ratio = spread / wanted
-    for other, variance in HEADS.items():
-        if _equal(spread, variance(h).sqrt()):
-            return f"the sampler reads the second head as {other}, and the KL charges it as {head}"
-    for other, variance in HEADS.items():
-        if _equal(spread, variance(h)):
-            return f"the sampler takes the variance of a {other} for its standard deviation"
-    if _equal(ratio / ratio.mean(), torch.ones_like(ratio)):
+    for other in HEADS.values():
+        if _equal(spread, other.variance(h, torch).sqrt(), draws):
+            return f"the sampler reads the second head as {other.name}, and the KL charges it as {head}"
+    for other in HEADS.values():
+        if _equal(spread, other.variance(h, torch), draws):
+            return f"the sampler takes the variance of a {other.name} for its standard deviation"
+    if _equal(ratio / ratio.mean(), torch.ones_like(ratio), draws):
         return f"the noise's standard deviation is {ratio.mean():.4g} times that which the KL charges for"
     return (
         f"the noise's standard deviation is {ratio.min():.3g} to {ratio.max():.3g} times that which the KL charges for"
     )
 
 
-def _equal(a: Tensor, b: Tensor) -> bool:
+def _equal(a: Tensor, b: Tensor, draws: int) -> bool:
     # Six standard errors of a standard deviation of normal draws.
-    return bool(((a / b - 1).abs() < 6 / (2 * DRAWS) ** 0.5).all())
+    return bool(((a / b - 1).abs() < 6 / (2 * draws) ** 0.5).all())
 
 
 def _not_normal(standardised: Tensor) -> str:
@@ -104,7 +107,7 @@ def _not_normal(standardised: Tensor) -> str:
 
 def _shared(standardised: Tensor) -> str:
     together = (standardised[:, 0] * standardised[:, 1]).mean().abs()
-    return "" if together < 6 / DRAWS**0.5 else "the same noise is used for several latents of a datum"
+    return "" if together < 6 / len(standardised) ** 0.5 else "the same noise is used for several latents of a datum"
 
 
 def _no_gradient(z: Tensor, leaves: list[Tensor]) -> str:

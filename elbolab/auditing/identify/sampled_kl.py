@@ -2,13 +2,15 @@
 
 import math
 from dataclasses import replace
+from functools import partial
 
 import torch
 from torch import Tensor
 
+from elbolab.auditing.heads import HEADS
 from elbolab.auditing.identify.closed_form_kl import COUPLED, Divergence, couples
-from elbolab.auditing.identify.families import HEADS, NEUTRAL, variance
-from elbolab.auditing.identify.reconstruction import fit
+from elbolab.auditing.identify.fitting import fit
+from elbolab.auditing.kinds import Kind
 from elbolab.auditing.probe.loss import Loss
 from elbolab.auditing.probe.points import Layout, Probe, draw
 
@@ -21,7 +23,7 @@ SEEDS = range(100, 120)  # of the draws whose moments are checked
 
 def _density(head: str, mu: Tensor, h: Tensor, z: Tensor) -> Tensor:
     """log N(z; mu, v(h)) without its 2 pi."""
-    v = HEADS[head](h)
+    v = HEADS[head].variance(h, torch)
     return -0.5 * (v.log() + (z - mu) ** 2 / v)
 
 
@@ -47,14 +49,14 @@ def at_given_z(loss: Loss, layout: Layout) -> Divergence:
         if apart < layout.tolerance:
             note = PATH if loss.numeric else IN_EXPECTATION
             if bent := _bent(loss, layout, head, weight):
-                return Divergence(head, weight, "sampled", "capacity", (note, bent))
+                return Divergence(head, weight, "sampled", Kind.CAPACITY, (note, bent))
             return Divergence(
                 head,
                 weight,
                 "sampled",
                 notes=(note,),
-                value=lambda p, head=head: _value(head, p),
-                weigh=lambda s, head=head: _weight(loss, s, head),
+                value=partial(_value, head),
+                weigh=partial(_weight, loss, head=head),
             )
     return _per_datum(points, found, layout) or _another_prior(loss, points, found, layout)
 
@@ -63,8 +65,8 @@ def _bent(loss: Loss, layout: Layout, head: str, weight: float) -> str:
     """Is the weight another where log q(z) - log p(z) is about 0, or large?"""
     for size in (1e-2, 100.0):
         p = draw(layout, 8, size=size)
-        p["head"] = NEUTRAL.get(head, 0.0) + 0.3 * min(size, 1) * p["eps"].sigmoid()
-        p["z"] = p["mu"] + variance(head, p["head"])[0].sqrt() * p["eps"]
+        p["head"] = HEADS[head].neutral + 0.3 * min(size, 1) * p["eps"].sigmoid()
+        p["z"] = p["mu"] + HEADS[head].at(p["head"])[0].sqrt() * p["eps"]
         found = loss.gradients(p)
         factor, apart = fit([found[slot] for slot in ("mu", "head", "z")], _gradients(head, p, 1.0))
         if apart > layout.tolerance or abs(factor / weight - 1) > 10 * layout.tolerance:
@@ -80,7 +82,7 @@ def _per_datum(points: list[Probe], found: list[Probe], layout: Layout) -> Diver
         g, s = torch.cat(gradients), torch.cat(shapes)
         factors = (g * s).sum(1, keepdim=True) / (s * s).sum(1, keepdim=True)
         if (g - factors * s).abs().max() < layout.tolerance * g.abs().max():
-            return Divergence(head, factors.max().item(), "sampled", "capacity", (BENT,))
+            return Divergence(head, factors.max().item(), "sampled", Kind.CAPACITY, (BENT,))
     return None
 
 
@@ -103,17 +105,17 @@ def _another_prior(loss: Loss, points: list[Probe], found: list[Probe], layout: 
             continue
         rest = [g["z"] - weight * q[2] for g, q in zip(found, shapes, strict=True)]
         if max(r.abs().max() for r in rest) < layout.tolerance * abs(weight):
-            return Divergence(head, weight, "sampled", "wrong_kl", ("log q(z|x) is there, log p(z) is not",))
+            return Divergence(head, weight, "sampled", Kind.WRONG_KL, ("log q(z|x) is there, log p(z) is not",))
         share, apart = fit(rest, [p["z"] for p in points])
         if apart < layout.tolerance:
             note = f"log p(z) weighs {share / weight:.6g} times as much as log q(z|x), or the prior's variance is not 1"
             if share * weight < 0:
-                return Divergence(head, weight, "sampled", "wrong_kl", (note,))
+                return Divergence(head, weight, "sampled", Kind.WRONG_KL, (note,))
             return _of_variance(head, weight, weight / share, note)
-        return Divergence(head, weight, "sampled", "other_prior", ("log p(z) is not that of N(0, 1)",))
+        return Divergence(head, weight, "sampled", Kind.OTHER_PRIOR, ("log p(z) is not that of N(0, 1)",))
     if couples(loss, layout):
-        return Divergence(form="sampled", fault="not_elbo", notes=(COUPLED,))
-    return Divergence(form="sampled", fault="wrong_kl", notes=("log q(z|x) fits a normal under no head",))
+        return Divergence(form="sampled", fault=Kind.NOT_ELBO, notes=(COUPLED,))
+    return Divergence(form="sampled", fault=Kind.WRONG_KL, notes=("log q(z|x) fits a normal under no head",))
 
 
 def _of_variance(head: str, weight: float, v0: float, note: str) -> Divergence:
@@ -123,7 +125,7 @@ def _of_variance(head: str, weight: float, v0: float, note: str) -> Divergence:
         log_p = -0.5 * (math.log(v0) + p["z"] ** 2 / v0)
         return (_density(head, p["mu"], p["head"], p["z"]) - log_p).double().sum().item()
 
-    return Divergence(head, weight, "sampled", "other_prior", (note,), value, lambda s: weight, slip=note)
+    return Divergence(head, weight, "sampled", Kind.OTHER_PRIOR, (note,), value, lambda s: weight, slip=note)
 
 
 def at_drawn_z(loss: Loss, layout: Layout) -> Divergence:
@@ -143,15 +145,15 @@ def at_drawn_z(loss: Loss, layout: Layout) -> Divergence:
         weight = _drawn_weight(loss, layout)
         sizes = [_drawn_weight(loss, layout, size) for size in (1e-2, 30.0)]
         if any(abs(other / weight - 1) > 10 * layout.tolerance for other in sizes):
-            return Divergence(head, weight, "drawn", "capacity", (BENT,))
+            return Divergence(head, weight, "drawn", Kind.CAPACITY, (BENT,))
         note = _moments(loss, layout, head)
         return Divergence(
             head,
             weight,
             "drawn",
-            "wrong_sampler" if note else "",
+            Kind.WRONG_SAMPLER if note else None,
             (note or IN_EXPECTATION,),
-            value=lambda p, head=head: _drawn_value(loss, head, p, layout),
+            value=partial(_drawn_value, loss, head, layout=layout),
             weigh=lambda s: _drawn_weight(loss, s),
         )
     return _mismatched(loss, layout)
@@ -171,7 +173,7 @@ def _factor(loss: Loss, p: Probe, seed: int) -> Tensor:
 def _solved(loss: Loss, head: str, p: Probe, seed: int) -> tuple[Tensor, Tensor]:
     """The means of e and of e^2 that this call used, if the head is right."""
     k, g = _factor(loss, p, seed), loss.gradients(p, seed)
-    v, dv = variance(head, p["head"])
+    v, dv = HEADS[head].at(p["head"])
     sigma = v.sqrt()
     e = (g["mu"] / k - p["mu"]) / sigma
     squared = ((g["head"] / k + 0.5 * dv / v) / (0.5 * dv / sigma) - p["mu"] * e) / sigma
@@ -189,7 +191,7 @@ def _drawn_weight(loss: Loss, layout: Layout, size: float = 1.0) -> float:
 
 def _drawn_value(loss: Loss, head: str, p: Probe, layout: Layout) -> float:
     e, squared = _solved(loss, head, p, 0)
-    v, _ = variance(head, p["head"])
+    v, _ = HEADS[head].at(p["head"])
     value = -0.5 * v.log() - 0.5 * squared + 0.5 * (p["mu"] ** 2 + 2 * p["mu"] * v.sqrt() * e + v * squared)
     return value.double().sum().item()
 
@@ -206,7 +208,7 @@ def _moments(loss: Loss, layout: Layout, head: str) -> str:
         return f"the noise has standard deviation {squared.mean().sqrt():.4g}, not 1"
     if (
         layout.latent > 1
-        and abs(sum((pair[0][..., 0] * pair[0][..., 1]).mean() for pair in pairs)) / len(pairs)
+        and abs(sum((pair[0][..., 0] * pair[0][..., 1]).mean().item() for pair in pairs)) / len(pairs)
         > 6 / (count / layout.latent) ** 0.5
     ):
         return "the same noise is used for several latents of a datum"
@@ -227,15 +229,15 @@ def _mismatched(loss: Loss, layout: Layout) -> Divergence:
         weight, apart = fit([g["head"] for g in found], shapes)
         if apart < layout.tolerance:
             note = f"z is drawn as if the head were {drawn}, and log q reads it as {charged}"
-            return Divergence(charged, weight, "drawn", "wrong_sampler", (note,))
+            return Divergence(charged, weight, "drawn", Kind.WRONG_SAMPLER, (note,))
     return Divergence(
-        form="drawn", fault="wrong_kl", notes=("the loss draws noise, and is log q(z|x) - log p(z) under no head",)
+        form="drawn", fault=Kind.WRONG_KL, notes=("the loss draws noise, and is log q(z|x) - log p(z) under no head",)
     )
 
 
 def _crossed(drawn: str, charged: str, p: Probe, u: Tensor) -> Tensor:
     """d/dh of log N(z; mu, v) - log N(z; 0, 1) along z = mu + tau(h) e, where u = tau(h) e is known."""
     h = p["head"].detach().clone().requires_grad_()
-    tau = HEADS[drawn](h).sqrt()
+    tau = HEADS[drawn].variance(h, torch).sqrt()
     z = p["mu"] + tau * (u / tau.detach())
     return torch.autograd.grad((_density(charged, p["mu"], h, z) + 0.5 * z**2).sum(), h)[0]

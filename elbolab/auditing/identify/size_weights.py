@@ -1,9 +1,10 @@
 """How a weight grows with the sizes: c batch^i data^j latent^k, read off by doubling one size at a time."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
+from elbolab.auditing.probe.loss import NoTensor, Raised
 from elbolab.auditing.probe.points import Layout
 
 AXES = ("batch", "data", "latent")
@@ -11,6 +12,8 @@ AXES = ("batch", "data", "latent")
 REFERENCE = {"batch": 100, "data": 784, "latent": 2}
 # Sizes of one datum that codes hard-wire: MNIST, Frey faces, and images of 32, 64, 128, 224 and 256 pixels' width.
 KNOWN_DATA = (784, 560, 1024, 3072, 4096, 12288, 16384, 49152, 65536, 150528, 196608)
+SMALLEST = 16  # data of fewer numbers are not looked for in the code: 2 and 4 stand in every loss
+SMALLEST_LATENT = 8
 NEGLIGIBLE = 1e-4  # relative: what an epsilon inside a logarithm does
 Weights = tuple[float, ...]
 
@@ -37,8 +40,9 @@ class Monomial:
         return Monomial(c, {axis: p for axis, p in powers.items() if p}, {**other.fixed, **self.fixed})
 
     @property
-    def whole(self) -> bool:
-        return all(float(p).is_integer() for p in self.powers.values())
+    def odd(self) -> tuple[str, ...]:
+        """The sizes that it changes with by no whole power."""
+        return tuple(axis for axis, p in self.powers.items() if not float(p).is_integer())
 
     @property
     def constant(self) -> bool:
@@ -48,13 +52,28 @@ class Monomial:
     def is_one(self) -> bool:
         return self.constant and abs(self.c - 1) < NEGLIGIBLE
 
-    def pinned(self) -> tuple["Monomial", int]:
-        """With a hard-wired data size taken for what it stands for: 784 / data is 1 for data of 784 numbers."""
-        power = self.powers.get("data", 0)
-        for size in KNOWN_DATA if abs(power) == 1 else ():
-            if abs(self.c * size**power - 1) < 1e-6:
-                return Monomial(1.0, {axis: p for axis, p in self.powers.items() if axis != "data"}, self.fixed), size
-        return self, 0
+    def pinned(
+        self, written: Iterable[int] = (), factors: tuple[float, ...] = (1.0,)
+    ) -> tuple["Monomial", dict[str, int]]:
+        """With a size that the code fixes taken for what it stands for: 784 / data is 1 for data of 784 numbers.
+
+        `written` are the whole numbers in the code and their products, `factors` what may be left of the weight.
+        """
+        sizes = {
+            "data": {*KNOWN_DATA, *(n for n in written if n >= SMALLEST)},
+            "latent": {n for n in written if n >= SMALLEST_LATENT},
+        }
+        for axis, known in sizes.items():
+            power = self.powers.get(axis, 0)
+            rest = {other: p for other, p in self.powers.items() if other != axis}
+            own = self.fixed.get(axis)  # a size that is stated is no other
+            for size in sorted(known) if abs(power) == 1 and not rest and own in (None, *known) else ():
+                if own not in (None, size):
+                    continue
+                for factor in factors:
+                    if abs(self.c * size**power - factor) < 1e-6 * factor:
+                        return Monomial(factor, rest, self.fixed), {axis: size}
+        return self, {}
 
     def __str__(self) -> str:
         above = [_power(axis, p) for axis, p in self.powers.items() if p > 0]
@@ -79,7 +98,7 @@ def measure(weigh: Callable[[Layout], Weights], layout: Layout, error: float) ->
 
     A size that the code hard-wires is left alone; the mean over it is recognised by the size's inverse.
     """
-    sizes = {"batch": layout.batch, "data": layout.data, "latent": layout.latent}
+    sizes = layout.sizes
     base = weigh(layout)
     doubled = {axis: _tried(weigh, layout.doubled(axis)) for axis in AXES}
     fixed = {axis: sizes[axis] for axis in AXES if doubled[axis] is None and sizes[axis] > 1}
@@ -91,7 +110,8 @@ def measure(weigh: Callable[[Layout], Weights], layout: Layout, error: float) ->
         for axis, size in fixed.items():
             if abs(c * size - 1) < 1e-6:
                 powers[axis], c = -1, c * size
-        found.append(Monomial(_shortest(c, max(error, 1e-8)), powers, fixed))
+        quoted = fixed | {axis: sizes[axis] for axis in layout.stated}
+        found.append(Monomial(_shortest(c, max(error, 1e-8)), powers, quoted))
     return found
 
 
@@ -104,7 +124,7 @@ def _shortest(c: float, error: float) -> float:
 def _tried(weigh: Callable[[Layout], Weights], layout: Layout | None) -> Weights | None:
     try:
         return weigh(layout) if layout else None
-    except Exception:  # the code insists on its size
+    except (Raised, NoTensor):  # the code insists on its size
         return None
 
 
@@ -117,7 +137,7 @@ def _exponent(before: float, after: float) -> float:
 
 def reduction(monomial: Monomial, axes: tuple[str, str]) -> str:
     """In words: the sum or the mean over the data or the latents, and over the batch."""
-    words = {0: "sum", -1: "mean"}
+    words = {0.0: "sum", -1.0: "mean"}
     powers = {axis: monomial.powers.get(axis, 0) for axis in axes}
     return ", ".join(f"{words.get(p, 'sum')} over {axis}" + _oddity(axis, p) for axis, p in powers.items())
 

@@ -1,17 +1,19 @@
-"""Calls somebody's loss: what it returns, and the gradients of that. Never reads its source."""
+"""Calls somebody's loss: what it returns, and the gradients of that."""
 
-import random
-import warnings
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
+from elbolab.auditing.probe.guard import Left, guarded, seed_everything
 from elbolab.auditing.probe.points import SLOTS, Probe
+from elbolab.auditing.probe.serving import Serving, Unserved
+from elbolab.auditing.probe.standins import Standin
+from elbolab.auditing.probe.templates import filled, slots_in
+
+TOTALS = ("loss", "total_loss", "total", "objective")
 
 
 class NoTensor(ValueError):
@@ -20,36 +22,6 @@ class NoTensor(ValueError):
 
 class Raised(RuntimeError):
     """The loss raised; its error is the cause."""
-
-
-@dataclass(frozen=True)
-class Slot:
-    """An argument that the probe fills."""
-
-    name: str
-
-
-@contextmanager
-def callers_state_kept() -> Iterator[None]:
-    """Leaves the caller's generators, threads, grad mode and warnings as they were."""
-    states = random.getstate(), np.random.get_state()
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # the probes are small: to wake a second thread takes longer than they do
-    with torch.random.fork_rng(devices=[]), torch.enable_grad(), warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            yield
-        finally:
-            torch.set_num_threads(threads)
-            random.setstate(states[0])
-            np.random.set_state(states[1])
-
-
-def seed_everything(seed: int) -> None:
-    """Gives a loss that draws its own noise the same noise again."""
-    torch.default_generator.manual_seed(seed)  # torch.manual_seed would queue a call for CUDA at every probe
-    np.random.seed(seed)
-    random.seed(seed)
 
 
 def tensors(returned: object) -> dict[Any, Tensor]:
@@ -68,7 +40,7 @@ def tensors(returned: object) -> dict[Any, Tensor]:
     return found
 
 
-@dataclass
+@dataclass(frozen=True)
 class Loss:
     """Somebody's loss: `positional` and `named` say which slot, or which plain value, each argument is given.
 
@@ -76,6 +48,8 @@ class Loss:
         output: an index, a key or a function of what is returned; None finds the total by itself.
         numeric: the slots to differentiate by finite differences, one element at a time.
         chosen: the keys of the parts that are added up.
+        served: the slots that it asks for by itself, of an object, a dictionary or a network.
+        values: what stands-in give for names, as the caller says.
     """
 
     function: Callable[..., Any]
@@ -84,28 +58,37 @@ class Loss:
     output: Any = None
     numeric: tuple[str, ...] = ()
     chosen: tuple[Any, ...] | None = None
+    served: frozenset[str] = frozenset()
+    values: Mapping[str, Any] = field(default_factory=dict)
+    _known: dict[Any, Probe] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @property
     def slots(self) -> list[str]:
-        given = [*self.positional, *self.named.values()]
-        return [slot for slot in SLOTS if any(isinstance(g, Slot) and g.name == slot for g in given)]
+        there = slots_in([*self.positional, *self.named.values()]) | self.served
+        return [slot for slot in SLOTS if slot in there]
 
-    def parts(self, point: Probe, seed: int = 0) -> dict[Any, Tensor]:
-        def filled(value: object) -> object:
-            # A clone, so that a loss which works in place spoils neither the probe nor a leaf.
-            return point[value.name].clone() if isinstance(value, Slot) else value
-
+    def parts(self, point: Probe, seed: int = 0, serving: Serving | None = None) -> dict[Any, Tensor]:
+        """What the loss returns, with every argument filled; `serving` remembers what it asked for."""
+        serving = serving or Serving(point, self.values)
         seed_everything(seed)
-        arguments = [filled(value) for value in self.positional]
         try:
-            returned = self.function(*arguments, **{name: filled(value) for name, value in self.named.items()})
+            with guarded(), serving:
+                arguments = [filled(value, serving) for value in self.positional]
+                keywords = {name: filled(value, serving) for name, value in self.named.items()}
+                returned = self.function(*arguments, **keywords)
+        except (Left, Unserved) as error:
+            raise Raised(str(error)) from error
         except Exception as error:
             raise Raised(f"{type(error).__name__}: {' '.join(str(error).split())}") from error
         if callable(self.output):
             returned = self.output(returned)
         elif self.output is not None:
             returned = _selected(returned, self.output)
+        if isinstance(returned, Standin):
+            raise Raised(f"what the loss returns depends on {returned.said}, which is not understood")
         found = tensors(returned)
+        if unknown := _unknown_total(returned):
+            raise Raised(f"the loss depends on {unknown.said}, which is not understood")
         if not found:
             what = type(returned).__name__
             raise NoTensor(f"the loss returns no tensor but {what}: return the loss itself, not its .item()")
@@ -114,15 +97,22 @@ class Loss:
     def total(self, point: Probe, seed: int = 0) -> Tensor:
         """The loss as one number: values per datum are added up, and so are parts when there is no total."""
         parts = self.parts(point, seed)
-        return sum(parts[key] for key in self.chosen or list(parts)).sum()
+        return torch.stack([parts[key].sum() for key in self.chosen or list(parts)]).sum()
 
     def gradients(self, point: Probe, seed: int = 0) -> Probe:
         """d total / d slot, zero where the loss does not look."""
-        found = self._autograd(point, seed)
-        return found | {slot: self._differences(point, slot, seed) for slot in self.numeric}
+        key = (seed, *((slot, t.shape, t.numpy().tobytes()) for slot, t in point.items() if slot in self.slots))
+        if key not in self._known:
+            found = self._autograd(point, seed)
+            self._known[key] = found | {slot: self._differences(point, slot, seed) for slot in self.numeric}
+        return dict(self._known[key])
 
     def _autograd(self, point: Probe, seed: int) -> Probe:
-        leaves = {slot: point[slot].detach().clone().requires_grad_() for slot in self.slots if slot != "x"}
+        leaves = {
+            slot: point[slot].detach().clone().requires_grad_()
+            for slot in self.slots
+            if slot != "x" and point[slot].is_floating_point()
+        }
         total = self.total(point | leaves, seed)
         if not total.requires_grad:
             return {slot: torch.zeros_like(leaf) for slot, leaf in leaves.items()}
@@ -144,9 +134,18 @@ class Loss:
         return (up - down) / (2 * step)
 
 
-def _selected(returned: object, output: object) -> object:
+def _unknown_total(returned: Any) -> Standin | None:
+    """A total that stands in is no total, and what else is returned is none either."""
+    if isinstance(returned, Mapping):
+        parts = [returned[key] for key in TOTALS if key in returned]
+    else:
+        parts = list(returned[:1]) if isinstance(returned, (tuple, list)) else []
+    return next((part for part in parts if isinstance(part, Standin)), None)
+
+
+def _selected(returned: Any, output: object) -> object:
     try:
-        return returned[output]  # type: ignore[index]
+        return returned[output]
     except (KeyError, IndexError, TypeError):
         if isinstance(output, str) and hasattr(returned, output):
             return getattr(returned, output)

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-SLOTS = ("output", "x", "mu", "head", "z", "eps")
+SLOTS = ("output", "x", "mu", "head", "z", "eps", "spread", "gate", "prior_mu", "prior_head", "q")
 Probe = dict[str, Tensor]
 
 
@@ -21,14 +21,15 @@ class Layout:
 
     batch: int = 4
     datum: tuple[int, ...] = (7,)
-    latent: int = 3
+    latents: tuple[int, ...] = (3,)
     output: str = "unit"  # the decoder's output lies in (0, 1), or is real
-    target: str = "unit"  # the data lie in (0, 1), are binary, or are classes
+    target: str = "unit"  # the data lie in (0, 1), are binary, counts, or classes
     class_axis: int | None = None  # of the decoder's output, for classes
     particles: int = 0
     flat_output: bool = False  # the output is flat and the data are images
     dtype: torch.dtype = torch.float64
     wired: frozenset[str] = frozenset()  # the sizes that the code insists on
+    stated: frozenset[str] = frozenset()  # the sizes that the caller says, at which numbers are quoted
 
     @property
     def lead(self) -> tuple[int, ...]:
@@ -39,6 +40,25 @@ class Layout:
         return int(np.prod(self.datum, dtype=int))
 
     @property
+    def latent(self) -> int:
+        return int(np.prod(self.latents, dtype=int))
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        return {"batch": self.batch, "data": self.data, "latent": self.latent}
+
+    @property
+    def said(self) -> str:
+        """Its shapes as a person writes them."""
+        names = {0: "()", 1: "(batch, n)", 2: "(batch, steps, n)", 3: "(batch, channels, height, width)"}
+        if self.class_axis is not None:
+            kind = {0: "one class per datum", 1: "sequences of classes"}.get(len(self.datum), "images of classes")
+        else:
+            kind = f"data {names.get(len(self.datum), self.datum)}"
+        latents = {1: "", 2: ", latents (batch, steps, n)", 3: ", latents (batch, channels, height, width)"}
+        return kind + latents.get(len(self.latents), f", latents {self.latents}")
+
+    @property
     def tolerance(self) -> float:
         """Relative; an epsilon of 1e-5 inside a logarithm passes, and wrong shapes are off by parts in ten."""
         return 1e-4 if self.dtype == torch.float64 else 2e-3
@@ -46,12 +66,17 @@ class Layout:
     def doubled(self, axis: str) -> "Layout | None":
         if axis in self.wired:
             return None
-        if axis != "data":
-            return replace(self, **{axis: 2 * getattr(self, axis)})
-        if not self.datum:
-            return None
-        longest = max(range(len(self.datum)), key=lambda i: self.datum[i])
-        return replace(self, datum=tuple(2 * n if i == longest else n for i, n in enumerate(self.datum)))
+        if axis == "batch":
+            return replace(self, batch=2 * self.batch)
+        if axis == "latent":
+            return replace(self, latents=_longer(self.latents))
+        return replace(self, datum=_longer(self.datum)) if self.datum else None
+
+
+def _longer(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """With its longest axis twice as long."""
+    longest = max(range(len(shape)), key=lambda i: shape[i])
+    return tuple(2 * n if i == longest else n for i, n in enumerate(shape))
 
 
 CLASSES = 5
@@ -68,9 +93,9 @@ _LAYOUTS = (
     {"datum": (1, 28, 28), "wired": _WIRED, "flat_output": True},
     {"datum": (28, 28), "wired": _WIRED},
     {"datum": (28, 28, 1), "wired": _WIRED},
-    {"datum": (), "target": "classes", "class_axis": -1},
     {"datum": (7,), "target": "classes", "class_axis": -1},
     {"datum": (7,), "target": "classes", "class_axis": 1},
+    {"datum": (), "target": "classes", "class_axis": -1},
     {"datum": (7, 5), "target": "classes", "class_axis": 1},
     {"datum": (3, 32, 32), "wired": _WIRED},
     {"datum": (3072,), "wired": _WIRED},
@@ -80,9 +105,9 @@ _LAYOUTS = (
     {"datum": (3, 64, 64), "wired": _WIRED},
 )
 _OPTIONS: tuple[Sequence[dict[str, Any]], ...] = (
-    [{}, {"target": "binary"}],
+    [{}, {"target": "binary"}, {"target": "counts"}],
     [{}, {"dtype": torch.float32}],
-    [{"latent": n} for n in (3, 20, 2, 10, 32, 16, 64, 128)],
+    [{"latents": shape} for shape in ((3,), (20,), (2,), (10,), (3, 4, 5), (6, 3), (32,), (16,), (64,), (128,))],
     [{"batch": n} for n in (4, 128, 64, 32, 100)],
     [{}, {"particles": 5}],
 )
@@ -121,7 +146,8 @@ def _setting(options: Sequence[Sequence[dict[str, Any]]], indexes: Sequence[int]
     for option, index in zip(options, indexes, strict=True):
         merged = option[index] | merged
     *_, latent, batch, _ = indexes
-    wired = merged.get("wired", _NONE) | ({"latent"} if latent else _NONE) | ({"batch"} if batch else _NONE)
+    one_number = latent and len(merged["latents"]) == 1
+    wired = merged.get("wired", _NONE) | ({"latent"} if one_number else _NONE) | ({"batch"} if batch else _NONE)
     return Layout(**merged | {"wired": wired})
 
 
@@ -132,7 +158,7 @@ def draw(layout: Layout, seed: int, *, size: float = 1.0, real_head: bool = Fals
     def uniform(shape: tuple[int, ...], low: float, high: float) -> Tensor:
         return low + (high - low) * torch.rand(shape, generator=generator, dtype=torch.float64)
 
-    latent, datum = (*layout.lead, layout.latent), (*layout.lead, *layout.datum)
+    latent, datum = (*layout.lead, *layout.latents), (*layout.lead, *layout.datum)
     sign = uniform(latent, -1, 1).sign()
     point = {
         "mu": size * sign * uniform(latent, 0.6, 1.4),
@@ -148,11 +174,22 @@ def draw(layout: Layout, seed: int, *, size: float = 1.0, real_head: bool = Fals
         shape = (*layout.lead, layout.data)
     values = uniform(shape, 0.1, 0.9)
     point["output"] = values if layout.output == "unit" else 4 * (values - 0.5)
+    point |= {
+        "prior_mu": uniform(latent, -1, 1),
+        "prior_head": uniform(latent, 0.4, 1.6),
+        "q": uniform((*layout.lead, *layout.latents, CLASSES), 0.2, 1),
+        "spread": uniform(shape, 0.4, 1.4),
+        "gate": uniform(shape, -1, 1),
+    }
+    point["q"] = point["q"] / point["q"].sum(-1, keepdim=True)
     if layout.target == "binary":
         point["x"] = point["x"].round()
+    elif layout.target == "counts":
+        point["x"] = (8 * point["x"]).round()
     point = {slot: value.to(layout.dtype) for slot, value in point.items()}
     if layout.target == "classes":
-        point["x"] = torch.randint(CLASSES, datum, generator=generator)
+        # Without class 0, which is padding for many.
+        point["x"] = torch.randint(1, CLASSES, datum, generator=generator)
     return point
 
 

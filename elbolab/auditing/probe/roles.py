@@ -1,113 +1,226 @@
 """Which argument of a loss is what: as told, or from the names, where names only narrow what behaviour then decides."""
 
 import inspect
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice, product
 from typing import Any
 
-from elbolab.auditing.probe.loss import Slot
+from elbolab.auditing.probe.names import ANY, SLOT_OF, options
+from elbolab.auditing.probe.signature import Asked, asked_of
+from elbolab.auditing.probe.templates import Ones, Part, Slot, Stand, slots_in
 
-SLOT_OF = {"logits": "output", "probs": "output", "mean": "output", "output": "output", "x": "x", "mu": "mu"}
-SLOT_OF |= {"logvar": "head", "logstd": "head", "std": "head", "var": "head", "head": "head", "z": "z", "eps": "eps"}
-ANY = ("output", "x", "mu", "head")  # a name that says nothing is one of these, or it has to be passed by keyword
 _MOST = 48  # assignments that are tried for names which say nothing
-
-# The first pattern that fits a name says which roles it may have.
-_NAMES: tuple[tuple[str, tuple[str, ...]], ...] = (
-    (r"eps(ilon)?|noise", ("eps",)),
-    (r".*logits?.*", ("logits",)),
-    (r".*(prob(s|ab.*)?)", ("probs",)),
-    (r".*(true|target|label|orig|ground|real|gt|input).*|x|xs|x_?in|data|img|image|images|batch|features|adj", ("x",)),
-    (r".*(log_?var|log_?sig|log_?s|ln_?var|var|sigma|std|stddev|scale|_sd|_lv).*|s|lv|sd|ls", ("head",)),
-    (r".*(recon|rec_|_rec|hat|decod|pred|output|generat|fake|tilde|out).*|y|x_?r|xr|rec|dec|xh|x_?prime", ("output",)),
-    (r"mean|means", ("mu", "output")),
-    (r".*(mu|mean|loc).*|m", ("mu",)),
-    (r"z|zs|z_.*|latents?|code|codes|samples?", ("z",)),
-)
-_Y = re.compile(r"y|targets?|outputs?|inputs?")  # some call the data y, some the reconstruction input
+_FREE = "free"  # a tensor that no role is left for: it is given the data's shape
 
 
 @dataclass(frozen=True)
 class Roles:
-    """What is passed where; `output` and `head` are what the user says that they are, or just those words."""
+    """What is passed where; `output` and `head` are what the user says that they are, or just those words.
+
+    `said` are sentences about what was taken for what.
+    """
 
     positional: tuple[Any, ...] = ()
     named: Mapping[str, Any] = field(default_factory=dict)
     output: str = "output"
     head: str = "head"
     head_name: str = ""
+    said: tuple[str, ...] = ()
 
     @property
     def slots(self) -> set[str]:
-        given = [*self.positional, *self.named.values()]
-        return {value.name for value in given if isinstance(value, Slot)}
+        return slots_in([*self.positional, *self.named.values()])
 
 
-def given(roles: Sequence[Any]) -> Roles:
-    """The roles as the caller states them.
+def given(
+    roles: Sequence[Any],
+    function: Callable[..., Any] | None = None,
+    passed: Mapping[str, Any] | None = None,
+    before: tuple[Stand, ...] = (),
+) -> list[Roles]:
+    """The roles as the caller states them, one per argument; what else the function needs is filled in by its name.
+
+    A role that is there twice is that of a second level, or of a prior with a mean and a head of its own: two readings.
 
     Raises:
-        ValueError: a role is missing, or there twice.
+        ValueError: a role is missing, or there too often.
     """
-    values = tuple(Slot(SLOT_OF[r]) if isinstance(r, str) and r in SLOT_OF else r for r in roles)
-    slots = [value.name for value in values if isinstance(value, Slot)]
+    keyword = {name: role for name, role in (passed or {}).items() if isinstance(role, str) and role in SLOT_OF}
+    words = [*_words(roles), *keyword.values()]
+    slots = [SLOT_OF[word] for word in words]
     for slot in ("output", "x"):
-        if slots.count(slot) != 1:
+        if slots.count(slot) != 1 and not before and not {"mu", "head"} == set(slots):
             raise ValueError(f"roles = {tuple(roles)}: exactly one is x, and exactly one is logits, probs or mean")
-    if len(slots) != len(set(slots)):
+    twice = {slot for slot in slots if slots.count(slot) > 1}
+    if twice and (twice != {"mu", "head"} or slots.count("mu") != slots.count("head")):
         raise ValueError(f"roles = {tuple(roles)}: each of {', '.join(sorted(set(slots)))} is there once")
-    said = {SLOT_OF[r]: r for r in roles if isinstance(r, str) and r in SLOT_OF}
-    return Roles(values, {}, said["output"], said.get("head", "head"))
+    said = {SLOT_OF[word]: word for word in words}
+    rest, remarks = _rest(roles, function, {**(passed or {})}, before)
+    named = {**rest, **{name: Slot(SLOT_OF[role]) for name, role in keyword.items()}}
+    roles = _with_masks(roles, function, passed, before)
+    readings = [_levels(roles, slots.count("mu")), _with_prior(roles)] if twice else [_template(roles)]
+    return [
+        Roles((*before, *values), named, said.get("output", "output"), said.get("head", "head"), "", remarks)
+        for values in readings
+    ]
 
 
-def inferred(function: Callable[..., Any], passed: Mapping[str, Any]) -> Iterator[Roles]:
+def _with_masks(
+    roles: Sequence[Any],
+    function: Callable[..., Any] | None,
+    passed: Mapping[str, Any] | None,
+    before: tuple[Stand, ...],
+) -> Sequence[Any]:
+    """A mask is one of ones, unless its name says that it marks padding."""
+    if function is None or "mask" not in roles:
+        return roles
+    asked = asked_of(function, passed or {}, before)
+    names = dict(enumerate(asked.order))
+    return [asked.named.get(names.get(i, ""), Ones()) if role == "mask" else role for i, role in enumerate(roles)]
+
+
+def _rest(
+    roles: Sequence[Any], function: Callable[..., Any] | None, passed: dict[str, Any], before: tuple[Stand, ...]
+) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """What the parameters after those with roles are given."""
+    if function is None:
+        return {}, ()
+    asked = asked_of(function, passed, before)
+    left = {name: value for name, value in asked.named.items() if name not in asked.order[: len(roles)]}
+    masks = [name for name in asked.order[: len(roles)] if isinstance(asked.named.get(name), Ones)]
+    return left, tuple(said for said in asked.said if any(f"`{name}`" in said for name in (*left, *masks)))
+
+
+def _template(role: Any) -> Any:
+    """A role's slot, also inside tuples, lists and dictionaries; any other value as it is."""
+    if isinstance(role, str) and role in ("mask", "pad"):
+        return Ones(idle=role == "pad")
+    if isinstance(role, str) and role in SLOT_OF:
+        return Slot(SLOT_OF[role])
+    if isinstance(role, (tuple, list)):
+        return type(role)(_template(part) for part in role)
+    return {key: _template(part) for key, part in role.items()} if isinstance(role, dict) else role
+
+
+def _levels(roles: Sequence[Any], count: int) -> Any:
+    """The second mu is that of another level: each has its share of the latents."""
+    seen: dict[str, int] = {"mu": -1, "head": -1}
+
+    def numbered(template: Any) -> Any:
+        if isinstance(template, Slot) and template.name in seen:
+            seen[template.name] += 1
+            return Part(template.name, seen[template.name], count)
+        return type(template)(map(numbered, template)) if isinstance(template, (tuple, list)) else template
+
+    return numbered(_template(tuple(roles)))
+
+
+def _with_prior(roles: Sequence[Any]) -> Any:
+    """The second mu and head are those of a prior."""
+    seen: set[str] = set()
+
+    def renamed(template: Any) -> Any:
+        if not isinstance(template, Slot) or template.name not in ("mu", "head"):
+            return template
+        first = template.name not in seen
+        seen.add(template.name)
+        return template if first else Slot(f"prior_{template.name}")
+
+    return tuple(map(renamed, _template(tuple(roles))))
+
+
+def _words(roles: Any) -> Iterator[str]:
+    if isinstance(roles, str):
+        yield from (roles,) if roles in SLOT_OF else ()
+    elif isinstance(roles, (tuple, list, dict)):
+        for part in roles.values() if isinstance(roles, dict) else roles:
+            yield from _words(part)
+
+
+def _levels_by_name(names: Sequence[str]) -> tuple[list[str], list[str]] | None:
+    """mu1, logvar1, mu2, logvar2: as many means as heads, more than one of each."""
+    first = {name: SLOT_OF[options(name)[0]] for name in names if options(name) is not ANY}
+    means, heads = ([name for name in names if first.get(name) == slot] for slot in ("mu", "head"))
+    return (means, heads) if len(means) == len(heads) > 1 else None
+
+
+def _of_levels(asked: Asked, means: list[str], heads: list[str]) -> Iterator[Roles]:
+    """Each level has its share of the latents; of two, the second may be a prior."""
+    shares = {n: Part("mu", i, len(means)) for i, n in enumerate(means)}
+    shares |= {n: Part("head", i, len(heads)) for i, n in enumerate(heads)}
+    prior = dict(zip((*means, *heads), map(Slot, ("mu", "prior_mu", "head", "prior_head")), strict=False))
+    others = [name for name in asked.tensors if name not in shares]
+    for chosen in product(*map(options, others)):
+        slots = [SLOT_OF[role] for role in chosen]
+        if len(set(slots)) == len(slots) and {"output", "x"} <= set(slots):
+            rest = {name: Slot(slot) for name, slot in zip(others, slots, strict=True)}
+            for named in (shares, prior) if len(means) == 2 else (shares,):
+                positional, keywords = asked.filled({**rest, **named})
+                output = dict(zip(slots, chosen, strict=True))["output"]
+                yield Roles(positional, keywords, output, "head", heads[0], asked.said)
+
+
+def divided(function: Callable[..., Any], stated: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What the function has a parameter for, and what it has to ask an object for."""
+    try:
+        parameters = inspect.signature(getattr(function, "forward", function)).parameters
+    except (TypeError, ValueError):
+        return dict(stated), {}
+    takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
+    keywords = {name: value for name, value in stated.items() if name in parameters or takes_any}
+    return keywords, {name: value for name, value in stated.items() if name not in parameters}
+
+
+def inferred(
+    function: Callable[..., Any], passed: Mapping[str, Any], before: tuple[Stand, ...] = ()
+) -> Iterator[Roles]:
     """Every assignment that the names allow, the likeliest first.
 
     Raises:
         ValueError: the signature cannot be read, or has too little in it.
     """
-    names = _asked(function, passed)
-    options = [_options(name) for name in names]
+    asked = asked_of(function, passed, before)
     found = False
-    for chosen in islice(product(*options), 20_000):
-        slots = [SLOT_OF[role] for role in chosen]
-        if len(set(slots)) == len(slots) and {"output", "x"} <= set(slots):
-            found = True
-            yield _assigned(names, chosen)
-    if not found:
-        raise ValueError(
-            f"cannot tell what each argument is from {', '.join(names) or 'no arguments'}: pass what is no tensor by"
-            ' keyword, and say the rest with roles, one per positional argument, as in ("probs", "x", "mu", "logvar")'
-        )
+    if levels := _levels_by_name(asked.tensors):
+        yield from _of_levels(asked, *levels)
+        return
+    for free in (False, True):
+        choices = [(*options(name), *((_FREE,) if free else ())) for name in asked.tensors]
+        for chosen in islice(product(*choices), 20_000):
+            slots = [SLOT_OF[role] for role in chosen if role != _FREE]
+            if len(set(slots)) == len(slots) and (asked.open or {"output", "x"} <= set(slots)):
+                found = True
+                yield _assigned(asked, chosen)
+        if found:
+            return
+    slots = [SLOT_OF[options(name)[0]] for name in asked.tensors if options(name) is not ANY]
+    if slots in (["mu", "head"], ["head", "mu"]) and len(asked.tensors) == 2:
+        yield _assigned(asked, [options(name)[0] for name in asked.tensors])
+        return
+    names = ", ".join((*asked.leading_names, *asked.tensors, *asked.named)) or "no arguments"
+    raise ValueError(
+        f"cannot tell what each argument is from {names}: pass what is no tensor by"
+        ' keyword, and say the rest with roles, one per positional argument, as in ("probs", "x", "mu", "logvar")'
+    )
 
 
-def candidates(function: Callable[..., Any], passed: Mapping[str, Any]) -> list[Roles]:
-    """The assignments that are worth a try."""
-    return list(islice(inferred(function, passed), _MOST))
+def candidates(function: Callable[..., Any], passed: Mapping[str, Any], before: tuple[Stand, ...] = ()) -> list[Roles]:
+    """The assignments that are worth a try; `before` are the objects that stand before the arguments."""
+    found = list(islice(inferred(function, passed, before), _MOST))
+    # A mask may have the shape of the data, or be one number per step of them.
+    return [other for one in found for other in (one, *_whole_masks(one))]
 
 
-def _assigned(names: list[str], roles: Sequence[str]) -> Roles:
-    said = {SLOT_OF[role]: (role, name) for role, name in zip(roles, names, strict=True)}
-    named = {name: Slot(SLOT_OF[role]) for name, role in zip(names, roles, strict=True)}
-    return Roles((), named, said["output"][0], "head", said.get("head", ("", ""))[1])
+def _whole_masks(roles: Roles) -> list[Roles]:
+    masks = {name: replace(value, whole=True) for name, value in roles.named.items() if isinstance(value, Ones)}
+    return [replace(roles, named={**roles.named, **masks})] if masks else []
 
 
-def _asked(function: Callable[..., Any], passed: Mapping[str, Any]) -> list[str]:
-    """The parameters that need a tensor: without a default, or with None where the name is one of ours."""
-    try:
-        # A module's own signature is (*args, **kwargs).
-        parameters = inspect.signature(getattr(function, "forward", function)).parameters.values()
-    except (TypeError, ValueError):
-        parameters = []
-    kinds = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
-    usable = [p for p in parameters if p.kind in kinds and p.name not in passed]
-    return [p.name for p in usable if p.default is p.empty or (p.default is None and _options(p.name) != ANY)]
-
-
-def _options(name: str) -> tuple[str, ...]:
-    plain = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower().strip("_")
-    if _Y.fullmatch(plain):
-        return ("x", "output") if plain.startswith(("target", "input")) else ("output", "x")
-    return next((roles for pattern, roles in _NAMES if re.fullmatch(pattern, plain)), ANY)
+def _assigned(asked: Asked, roles: Sequence[str]) -> Roles:
+    pairs = list(zip(asked.tensors, roles, strict=True))
+    said = {SLOT_OF[role]: (role, name) for name, role in pairs if role != _FREE}
+    named = {name: Slot("x" if role == _FREE else SLOT_OF[role]) for name, role in pairs}
+    positional, named = asked.filled(named)
+    output = said.get("output", ("output", ""))[0]
+    return Roles(positional, named, output, "head", said.get("head", ("", ""))[1], asked.said)

@@ -4,12 +4,11 @@ One pixel and one latent are symbols, all others stand still: what the loss does
 KL, term by term. The pixel's probability is o / (1 + o), o its odds.
 """
 
-from collections.abc import Callable
-
 import numpy as np
 import sympy as sp
 import torch
 
+from elbolab.auditing.heads import HEADS, ROLES, Head
 from elbolab.auditing.probe.loss import Loss
 from elbolab.auditing.probe.points import Layout, draw
 from elbolab.graph.trace import operations
@@ -21,26 +20,26 @@ LONGEST = 160  # a line that nobody would read is left out
 ODDS, S = sp.Symbol("o", positive=True), sp.Symbol("s", real=True)
 X, M = sp.symbols("x m", real=True)
 HALF = sp.Rational(1, 2)
-# KL(N(m, v) || N(0, 1)) for a second head s: what it stands for, and where it makes v = 1.
-KLS: dict[str, tuple[Callable[[sp.Symbol], sp.Expr], int]] = {
-    "logvar": (lambda s: HALF * (M**2 + sp.exp(s) - 1 - s), 0),
-    "logstd": (lambda s: HALF * (M**2 + sp.exp(2 * s) - 1) - s, 0),
-    "std": (lambda s: HALF * (M**2 + s**2 - 1) - sp.log(s), 1),
-    "var": (lambda s: HALF * (M**2 + s - 1 - sp.log(s)), 1),
-}
+
+
+def _kl(head: Head, s: sp.Symbol) -> sp.Expr:
+    """KL(N(m, v) || N(0, 1)) for a second head s."""
+    v = head.variance(s, sp)
+    return HALF * (M**2 + v - 1 - sp.expand_log(sp.log(v), force=True))
 
 
 def residual(loss: Loss, layout: Layout, head: str) -> str | None:
     """loss - (BCE + KL of this head), summed, as a line of algebra; None where the loss cannot be traced or read."""
-    kl, still = KLS.get(head, KLS["logvar"])
-    s = sp.Symbol("s", positive=True) if still else S
+    meant = HEADS[head] if head in ROLES else HEADS["logvar"]
+    still = int(meant.neutral)
+    s = S if meant.real else sp.Symbol("s", positive=True)
     if set(SLOTS) - set(loss.slots) or "z" in loss.slots or layout.class_axis is not None:
         return None
     pixel = ODDS / (1 + ODDS) if layout.output == "unit" else sp.log(ODDS)
     at_rest = {ODDS: 1, X: 0, M: 0, s: still}
     try:
         expression = _read(loss, layout, {"output": pixel, "x": X, "mu": M, "head": s}, at_rest)
-        return _said(expression, kl(s), at_rest, layout)
+        return _said(expression, _kl(meant, s), at_rest, layout)
     except Exception:  # code that does not trace, or that no algebra can read: the numbers say what there is to say
         return None
 

@@ -1,12 +1,12 @@
-"""The shapes that a loss is held against: likelihoods, heads of the encoder, and the mistakes that have a name.
+"""The likelihoods that a loss is held against, and the mistakes in them that have a name.
 
 Everything here is elementwise, in nats, and differentiable: a shape is recognised by its gradient, so that constants
 do not matter. Where a constant belongs to a density, it is stated beside it.
 """
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
@@ -25,18 +25,31 @@ class Family:
     """-log p(x | output), up to `constant`, nats per element.
 
     `takes` is what the decoder's output has to be; `mistake` says what is wrong where no decoder output makes it right.
+    `slots` are the decoder's outputs that it takes, `nll` takes them, the data after the first, and the class axis.
     `constant(scale)` is what a density of that scale adds per element, where people leave it out.
     """
 
     name: str
     takes: str
-    nll: Callable[[Tensor, Tensor, int], Tensor]
+    nll: Callable[..., Tensor]
     mistake: str = ""
     constant: Callable[[float], float] | None = None
+    slots: tuple[str, ...] = ("output",)
+    note: str = ""
 
-    def gradient(self, output: Tensor, x: Tensor, axis: int) -> Tensor:
-        leaf = output.detach().clone().requires_grad_()
-        return torch.autograd.grad(self.nll(leaf, x, axis).sum(), leaf)[0]
+    def gradients(self, outputs: Sequence[Tensor], x: Tensor, axis: int) -> list[Tensor]:
+        """Those in each of the decoder's outputs, in the order of `slots`."""
+        leaves = [output.detach().clone().requires_grad_() for output in outputs]
+        return list(torch.autograd.grad(self.nll(leaves[0], x, axis, *leaves[1:]).sum(), leaves))
+
+    def seeing(self, how: str, change: Callable[[Tensor], Tensor], of_output: bool = False) -> "Family":
+        """The same for data, and perhaps an output, that the loss changes first."""
+        nll = self.nll
+
+        def changed(o: Tensor, x: Tensor, axis: int, *rest: Tensor) -> Tensor:
+            return nll(change(o) if of_output else o, change(x), axis, *rest)
+
+        return replace(self, nll=changed, note=how)
 
 
 def _bernoulli(p: Tensor, x: Tensor) -> Tensor:
@@ -136,58 +149,20 @@ HALVES = {
     "probs": (lambda o, x: -x * o.log(), lambda o, x: -(1 - x) * (1 - o).log()),
 }
 
-# The variance that each second head of the encoder stands for. The first four are the roles that a user can name.
-HEADS: dict[str, Callable[[Tensor], Tensor]] = {
-    "logvar": torch.exp,
-    "logstd": lambda h: (2 * h).exp(),
-    "std": torch.square,
-    "var": lambda h: h,
-    "softplus std": lambda h: F.softplus(h).square(),
-    "softplus var": F.softplus,
-    "logprecision": lambda h: (-h).exp(),
-    "precision": torch.reciprocal,
-}
-REAL_HEADS = {"logvar", "logstd", "softplus std", "softplus var", "logprecision"}
-NEUTRAL = {"softplus std": math.log(math.e - 1), "softplus var": math.log(math.e - 1), "std": 1.0, "var": 1.0}
-NEUTRAL |= {"precision": 1.0}
+
+def _fitted(o: Tensor, x: Tensor, _: int) -> Tensor:
+    """The Gaussian's nll where its variance is the mean squared error of the batch, its optimum."""
+    return 0.5 * o.numel() * ((o - x) ** 2).mean().log()
 
 
-def variance(head: str, h: Tensor) -> tuple[Tensor, Tensor]:
-    """v(h) and dv/dh."""
-    leaf = h.detach().clone().requires_grad_()
-    v = HEADS[head](leaf)
-    return v.detach(), torch.autograd.grad(v.sum(), leaf)[0]
-
-
-def kl(head: str, mu: Tensor, h: Tensor) -> Tensor:
-    """KL(N(mu, v(h)) || N(0, 1)) = (mu^2 + v - 1 - log v) / 2, elementwise."""
-    v, _ = variance(head, h)
-    return 0.5 * (mu**2 + v - 1 - v.log())
-
-
-WRONG_KLS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
-    "it is KL(p || q), the wrong way round, of a log-variance": lambda m, h: 0.5 * (h + (1 + m**2) * (-h).exp()),
-    "it is KL(p || q), the wrong way round, of a log-std": lambda m, h: h + 0.5 * (1 + m**2) * (-2 * h).exp(),
-    "it is KL(p || q), the wrong way round, of a std": lambda m, h: h.log() + 0.5 * (1 + m**2) / h**2,
-    "exp(log-std) is not squared: 2 h - exp(h) is neither a log-std's nor a log-variance's": lambda m, h: (
-        0.5 * (m**2 + h.exp() - 2 * h)
-    ),
-    "exp(2 h) is a log-std's variance, but h is charged as a log-variance": lambda m, h: (
-        0.5 * (m**2 + (2 * h).exp() - h)
-    ),
-    "a std is not squared where the variance is meant": lambda m, h: 0.5 * (m**2 + h - 2 * h.log()),
-    "log(std) is not doubled where log(var) is meant": lambda m, h: 0.5 * (m**2 + h**2 - h.log()),
-    "a log-variance is squared where it should be exponentiated": lambda m, h: 0.5 * (m**2 + h**2 - h),
-    "the variance is not charged: mu^2 alone lets the noise die out": lambda m, h: 0.5 * m**2,
-    "the mean is not squared": lambda m, h: 0.5 * (m + h.exp() - h),
-    "the mean is not charged": lambda m, h: 0.5 * (h.exp() - h),
-    "the log-variance term is missing (the entropy): the noise dies out": lambda m, h: 0.5 * (m**2 + h.exp()),
-    "the exp(logvar) term is missing: the variance grows without bound": lambda m, h: 0.5 * (m**2 - h),
-    "the sign of mu^2 is wrong": lambda m, h: 0.5 * (h.exp() - h - m**2),
-    "the sign of exp(logvar) is wrong": lambda m, h: 0.5 * (m**2 - h.exp() - h),
-    "the sign of logvar is wrong": lambda m, h: 0.5 * (m**2 + h.exp() + h),
-    "one half is missing before mu^2": lambda m, h: m**2 + 0.5 * (h.exp() - h),
-    "one half is missing before exp(logvar)": lambda m, h: 0.5 * (m**2 - h) + h.exp(),
-    "one half is missing before logvar": lambda m, h: 0.5 * (m**2 + h.exp()) - h,
-    "only logvar is halved": lambda m, h: m**2 + h.exp() - 0.5 * h,
-}
+FITTED = Family(name="gaussian", takes="location", nll=_fitted, note="its variance is fitted to each batch's error")
+# What losses do to the data themselves, and to the output with them.
+CHANGES: tuple[tuple[str, Callable[[Tensor], Tensor]], ...] = (
+    ("x / 255", lambda x: x / 255),
+    ("(x + 1) / 2", lambda x: (x + 1) / 2),
+    ("x > 0.5", lambda x: (x > 0.5).to(x.dtype)),
+    ("2 x - 1", lambda x: 2 * x - 1),
+    ("x / 127.5 - 1", lambda x: x / 127.5 - 1),
+    ("x - 0.5", lambda x: x - 0.5),
+    ("log(1 + x)", torch.log1p),
+)

@@ -1,0 +1,97 @@
+"""Somebody's code is run without harm: it may print, exit or never come back, and the caller's state is kept."""
+
+import contextlib
+import io
+import os
+import random
+import signal
+import threading
+import time
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+from unittest import mock
+
+import numpy as np
+import torch
+
+LIMIT = 30.0  # seconds of one audit, unless it is told otherwise
+
+
+class Left(BaseException):
+    """The code wanted to end the program; no `except Exception` of its own holds this up."""
+
+
+class TimeUp(BaseException):
+    """The code took too long; the same."""
+
+
+class _Printed(io.TextIOBase):
+    """Where what a loss prints goes: nowhere."""
+
+    def write(self, text: str) -> int:
+        return len(text)
+
+    def writable(self) -> bool:
+        return True
+
+
+@contextmanager
+def guarded() -> Iterator[None]:
+    """What is printed is swallowed; leaving the program is a `Left`."""
+
+    def leave(code: object = None) -> None:
+        raise Left(f"the code ends the program (os._exit, with {code!r})")
+
+    silent = _Printed()
+    with contextlib.redirect_stdout(silent), contextlib.redirect_stderr(silent), mock.patch.object(os, "_exit", leave):
+        try:
+            yield
+        except SystemExit as error:
+            raise Left(f"the code ends the program (sys.exit, with {error.code!r})") from error
+
+
+@contextmanager
+def time_limited(seconds: float) -> Iterator[None]:
+    """Code that runs longer is interrupted, where the platform has alarms: in the main thread of a Unix program."""
+    if threading.current_thread() is not threading.main_thread() or not hasattr(signal, "setitimer"):
+        yield
+        return
+
+    def ring(_: int, __: FrameType | None) -> None:
+        raise TimeUp(f"it takes longer than {seconds:g} s (a loop that does not end?)")
+
+    left, _ = signal.getitimer(signal.ITIMER_REAL)
+    before, started = signal.signal(signal.SIGALRM, ring), time.monotonic()
+    # Again and again, should the code's own `except:` catch the first.
+    signal.setitimer(signal.ITIMER_REAL, seconds, 0.5)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, max(left - (time.monotonic() - started), 1e-3) if left else 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+@contextmanager
+def callers_state_kept() -> Iterator[None]:
+    """Leaves the caller's generators, threads, grad mode and warnings as they were."""
+    states = random.getstate(), np.random.get_state()
+    threads, dtype = torch.get_num_threads(), torch.get_default_dtype()
+    torch.set_num_threads(1)  # the probes are small: to wake a second thread takes longer than they do
+    with torch.random.fork_rng(devices=[]), torch.enable_grad(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            yield
+        finally:
+            torch.set_num_threads(threads)
+            torch.set_default_dtype(dtype)
+            random.setstate(states[0])
+            np.random.set_state(states[1])
+
+
+def seed_everything(seed: int) -> None:
+    """Gives a loss that draws its own noise the same noise again."""
+    torch.default_generator.manual_seed(seed)  # torch.manual_seed would queue a call for CUDA at every probe
+    np.random.seed(seed)
+    random.seed(seed)

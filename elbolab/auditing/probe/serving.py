@@ -1,0 +1,57 @@
+"""What a loss is served during one call: the probe, and what it asked for by name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from torch import Tensor
+
+from elbolab.auditing.probe.names import number_for
+from elbolab.auditing.probe.points import Probe
+
+
+class Unserved(AttributeError):
+    """A loss needs something of an object that is not there; the message names it."""
+
+
+class Serving:
+    """What stands in during one call: the probe, what was asked of it, and what was said for names."""
+
+    current: Serving | None = None
+
+    def __init__(self, point: Probe, values: Mapping[str, Any] | None = None) -> None:
+        self.point = point
+        self.values = dict(values or {})
+        self.slots: dict[str, str] = {}  # slot -> the name under which it was asked for
+        self.numbers: dict[str, Any] = {}
+        self.claims: dict[str, str] = {}
+        self.calls: list[tuple[str, tuple[Any, ...]]] = []  # what networks were given
+
+    def __enter__(self) -> Serving:
+        self.before, Serving.current = Serving.current, self
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        Serving.current = self.before
+
+    @property
+    def latent_axes(self) -> int:
+        return self.point["mu"].dim() - 1
+
+    def slot(self, slot: str, name: str) -> Tensor:
+        self.slots.setdefault(slot, name)
+        return self.point[slot].clone()
+
+    def number(self, name: str) -> Any:
+        """The value of a name that is a plain number, None for one that is not."""
+        found = self.values.get(name, number_for(name))
+        if found is not None:
+            self.numbers[name] = found
+        return found
+
+
+def now() -> Serving:
+    if Serving.current is None:
+        raise Unserved("something stands in here for what is known only while a loss is probed")
+    return Serving.current
