@@ -47,6 +47,10 @@ class Effort:
     draws: int = 1500
     calls: int = 8
 
+    @property
+    def copies(self) -> int:
+        return self.draws // 2
+
 
 @dataclass(frozen=True)
 class Outcome:

@@ -85,7 +85,8 @@ class Exact:
             for site in self.terms(side):
                 if not set(common) <= set(site.plates):
                     for cell in self.cells(site.plates):
-                        assert not self.ancestors(side, site, cell), f"{site.name} couples units"
+                        drawn = [self.by_name[GUIDE][name] for name, _ in self.ancestors(side, site, cell)]
+                        assert all(map(self.program.is_point, drawn)), f"{site.name} couples units"
                         total = total + sign * self.times(site.plates) * self.expectation(side, site, cell)
         return total
 

@@ -105,14 +105,19 @@ class Program:
         common = self.common_plates()
         return bool(common) and not self.auto and not any(self.plates[plate].sequential for plate in common)
 
-    def common_plates(self) -> tuple[str, ...]:
-        """The plates that all latents of the guide are in."""
-        inside = [set(site.plates) for site in self.latents()]
+    def common_plates(self, points: bool = True) -> tuple[str, ...]:
+        """The plates that all latents of the guide are in; without `points`, all that are not learned points."""
+        inside = [set(site.plates) for site in self.latents() if points or not self.is_point(site)]
         return tuple(plate for plate in self.plates if inside and all(plate in plates for plates in inside))
 
     def repeated(self) -> str:
         """The plate whose cells can be repeated: the innermost of those that all latents are in."""
         return self.common_plates()[-1] if self.local() else ""
+
+    def is_point(self, site: Site) -> bool:
+        """Whether a latent of the guide is a Delta that depends on no draw."""
+        above = [other for other in self.guide if other.name in site.words()]
+        return site.family == "Delta" and all(self.is_point(other) for other in above)
 
     @property
     def refuse(self) -> str:
@@ -129,7 +134,7 @@ class Program:
     @property
     def refuse_multisample(self) -> str:
         """Why there is no multi-sample bound: part of what is in one weight would be a subsample's."""
-        common = self.common_plates()
+        common = self.common_plates(points=False)
         bound = [site for side in (self.model, self.guide) for site in side if self._depends(site, side)]
         inside = {plate for site in bound for plate in site.plates} - set(common)
         drawn = sorted(plate for plate in inside if self.plates[plate].subsample)
@@ -139,17 +144,18 @@ class Program:
     def units(self) -> tuple[tuple[str, ...], ...]:
         """The plates whose cells a multi-sample bound may take as its units.
 
-        A cell of the plates that all latents are in; all data are one unit, too, where an AutoGuide draws them as one
-        vector or a Python loop goes over them.
+        A cell of the plates that all latents are in, Deltas left aside or not; all data are one unit, too, where an
+        AutoGuide draws them as one vector or a Python loop goes over them.
         """
         common = self.common_plates()
+        drawn = self.common_plates(points=False)
         loop = any(self.plates[plate].sequential for plate in common)
-        return (common, ()) if common and (loop or self.auto) else (common,)
+        return tuple(dict.fromkeys((common, drawn, *([()] if loop or self.auto else []))))
 
     def _depends(self, site: Site, side: tuple[Site, ...]) -> bool:
         """Whether its density is a latent's or depends on one."""
         if site.latent:
-            return True
+            return not any(other.name == site.name and self.is_point(other) for other in self.guide)
         return any(other.name in site.words() and self._depends(other, side) for other in side if other is not site)
 
     def used(self, side: tuple[Site, ...]) -> set[str]:
