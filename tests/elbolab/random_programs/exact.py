@@ -25,6 +25,7 @@ from tests.elbolab.random_programs.program import CONSTANTS, Program, Site, tens
 
 MODEL, GUIDE = 0, 1
 LIMIT = 3_000_000  # points of a grid for K particles
+FEWEST = 7  # nodes per normal, below which nothing is known of how exact they are
 Cell = tuple[tuple[str, int], ...]
 Latent = tuple[str, Cell]
 
@@ -181,7 +182,10 @@ class Exact:
             for name, _ in latents
             if self.by_name[GUIDE][name].family in ("Normal", "LogNormal")
         )
-        nodes = max(2, round(self.nodes * _nodes(normals, particles)))
+        most = _nodes(normals, particles)
+        if most < FEWEST:
+            raise TooLarge(f"{normals} normals at once, {most} nodes each")
+        nodes = round(self.nodes * most)
         key = (latents, nodes)
         if key not in self.grids:
             self.grids[key] = self._grid(latents, nodes)
