@@ -67,11 +67,19 @@ def auto_multivariate_normal(latents, plates, rng):
         "scale_tril": _random(rng, total, total),
     }
     names = [f"e{index}" for index in range(total)]
-    noise = [Site(name, "Normal", ("torch.tensor(0.0)", "torch.tensor(1.0)"), infer=(("is_auxiliary", True),)) for name in names]
+    noise = [
+        Site(name, "Normal", ("torch.tensor(0.0)", "torch.tensor(1.0)"), infer=(("is_auxiliary", True),))
+        for name in names
+    ]
     rows = []
     for row in range(total):
         mixed = " + ".join([f"e{row}"] + [f"scale_tril[{row}, {column}] * e{column}" for column in range(row)])
-        rows.append((f"loc[{row}] + {SOFTPLUS.format(f'scale[{row}]')} * ({mixed})", f"-{SOFTPLUS.format(f'scale[{row}]')}.log()"))
+        rows.append(
+            (
+                f"loc[{row}] + {SOFTPLUS.format(f'scale[{row}]')} * ({mixed})",
+                f"-{SOFTPLUS.format(f'scale[{row}]')}.log()",
+            )
+        )
     guide, start = list(noise), 0
     for site in latents:
         event = site.size or 1

@@ -120,21 +120,19 @@ class Answers:
     def gradient(self, which: int, bound: Bound, units: tuple[str, ...], side: int) -> Tensor:
         return sum(weight * self.bound(which, k, units)[1 + side] for k, weight in bound.items())
 
-    def bound(self, which: int, k: int, units: tuple[str, ...]) -> tuple[Tensor, Tensor, Tensor]:
-        """The value of L_K, and its gradients with respect to the model's leaves and the guide's."""
+    def bound(self, which: int, k: tuple[int, float], units: tuple[str, ...]) -> tuple[Tensor, Tensor, Tensor]:
+        """The value of a bound, and its gradients with respect to the model's leaves and the guide's."""
         key = (which, k, units)
         if key not in self.found:
             exact = self.evaluators[which]
-            value = exact.elbo() if k == 1 else exact.bound(k, units)
+            value = exact.elbo() if k[0] == 1 else exact.bound(k[0], units, k[1])
             leaves = [leaf for side in exact.leaves for leaf in side.values()]
             found = (
                 torch.autograd.grad(value, leaves, allow_unused=True, retain_graph=True)
                 if value.requires_grad
                 else [None] * len(leaves)
             )
-            flat = [
-                (torch.zeros_like(p) if g is None else g).flatten() for p, g in zip(leaves, found, strict=True)
-            ]
+            flat = [(torch.zeros_like(p) if g is None else g).flatten() for p, g in zip(leaves, found, strict=True)]
             half = len(flat) // 2
             empty = [torch.zeros(0).double()]
             self.found[key] = (value.detach(), torch.cat(empty + flat[:half]), torch.cat(empty + flat[half:]))
@@ -171,10 +169,8 @@ class Objective:
             loss.backward()
         else:
             loss = self.estimator.loss_and_grads(run.model, run.guide, *run.args, **run.keywords)
-        gradients = [
-            (torch.zeros_like(p) if p.grad is None else p.grad).flatten() for p in run.parameters().values()
-        ]
-        return torch.cat([torch.as_tensor(float(loss)).double()[None], *gradients]).detach()
+        gradients = [(torch.zeros_like(p) if p.grad is None else p.grad).flatten() for p in run.parameters().values()]
+        return torch.cat([torch.as_tensor(loss).detach().double().reshape(1), *gradients]).detach()
 
     def learn(self, steps: int = 25) -> None:
         """What the estimator learns itself is trained; model and guide stand still."""

@@ -6,7 +6,7 @@ guide's order, so that later latents have a value for every value of earlier one
 expectation over the few latents it depends on; subsets of cells are summed one by one.
 
     ELBO = 1/|S| sum_S sum_terms scale E_q[mask log p - mask log q]
-    L_K  = sum_units E_{q^K}[log 1/K sum_k w_k]
+    L_K  = sum_units E_{q^K}[1/(1 - alpha) log 1/K sum_k w_k^(1 - alpha)], alpha = 0 but where it is said
 
 A unit is a cell of the plates that all latents are in; log w sums what is in it. A parameter that model and guide share
 has two leaves, one for each, as some objectives have other gradients for the model than for the guide.
@@ -69,7 +69,7 @@ class Exact:
             torch.zeros(()).double(),
         )
 
-    def bound(self, particles: int, common: tuple[str, ...]) -> Tensor:
+    def bound(self, particles: int, common: tuple[str, ...], alpha: float = 0.0) -> Tensor:
         """L_K, a unit being a cell of the `common` plates of all latents."""
         total = torch.zeros(()).double()
         for unit in self.cells(common):
@@ -80,7 +80,7 @@ class Exact:
                 for cell in self.cells(site.plates)
                 if set(common) <= set(site.plates) and set(unit) <= set(cell)
             ]
-            total = total + self.times(common) * self.log_mean(particles, terms)
+            total = total + self.times(common) * self.log_mean(particles, terms, 1.0 - alpha)
         # What stands outside of the units depends on no latent.
         for side, sign in ((MODEL, 1.0), (GUIDE, -1.0)):
             for site in self.terms(side):
@@ -91,19 +91,19 @@ class Exact:
                         total = total + sign * self.times(site.plates) * self.expectation(side, site, cell)
         return total
 
-    def log_mean(self, particles: int, terms: list) -> Tensor:
-        """E[log 1/K sum_k w_k] of one unit, over all K-tuples of points of its grid."""
+    def log_mean(self, particles: int, terms: list, power: float) -> Tensor:
+        """E[1/power log 1/K sum_k w_k^power] of one unit, over all K-tuples of points of its grid."""
         latents = frozenset().union(*(self.ancestors(side, site, cell) for side, _, site, cell in terms))
         grid = self.grid(latents, particles)
         points = len(grid.log_weight)
         if points**particles > LIMIT:
             raise TooLarge(f"{points} points for {particles} particles")
-        log_w = sum(sign * self.density(side, site, cell, grid) for side, sign, site, cell in terms)
+        log_w = power * sum(sign * self.density(side, site, cell, grid) for side, sign, site, cell in terms)
         total, measure = torch.broadcast_to(log_w, (points,)), grid.log_weight
         for _ in range(particles - 1):
             total = torch.logaddexp(total[..., None], torch.broadcast_to(log_w, (points,)))
             measure = measure[..., None] + grid.log_weight
-        return (measure.exp() * (total - math.log(particles))).sum()
+        return (measure.exp() * (total - math.log(particles))).sum() / power
 
     # Terms
 

@@ -294,7 +294,9 @@ class _Grammar:
         site, name = self.guide[index], self.parameter("f")
         infer = (("has_rsample", True),)
         feature = self.feature(site)
-        self.guide.insert(index + 1, Site("extra_q", "factor", (f"{name} * {feature}",), plates=site.plates, infer=infer))
+        self.guide.insert(
+            index + 1, Site("extra_q", "factor", (f"{name} * {feature}",), plates=site.plates, infer=infer)
+        )
 
     def beta(self, index: int) -> None:
         name = self.guide[index].name

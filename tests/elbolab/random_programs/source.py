@@ -118,7 +118,12 @@ class _Writer:
     def _auto(self) -> list[str]:
         """An AutoGuide makes its parameters when first called."""
         program = self.program
-        lines = ["", f"guide = pyro.infer.autoguide.{program.auto}(model)", f"guide({arguments(program)})", "values = {"]
+        lines = [
+            "",
+            f"guide = pyro.infer.autoguide.{program.auto}(model)",
+            f"guide({arguments(program)})",
+            "values = {",
+        ]
         for name in sorted(program.used(program.guide)):
             lines.append(f'    "{name.removeprefix("point_")}": {_literal(program.parameters[name].value)},')
         lines += ["}", "for name, leaf in guide.named_parameters():"]
