@@ -1,7 +1,9 @@
 """Every estimator on random Pyro programs: right, or refused by name before its first number.
 
-The answers are exact (tests/elbolab/random_programs). More programs, and fresh ones: `pytest -m slow --programs 200 --seed 1000
-tests/elbolab/test_random_programs.py`, or `python -m tests.elbolab.random_programs --programs 200 --seed 1000`.
+The answers are exact (tests/elbolab/random_programs). More programs, and fresh ones:
+
+    pytest -m slow --programs 200 --seed 1000 tests/elbolab/test_random_programs.py
+    python -m tests.elbolab.random_programs --programs 200 --seed 1000
 """
 
 from dataclasses import replace

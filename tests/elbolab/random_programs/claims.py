@@ -1,7 +1,7 @@
-"""What every estimator claims, read from its docstring: the bounds of its value, of the model's and the guide's gradient.
+"""What every estimator claims, read from its docstring: which bounds its value and its two gradients are of.
 
-A bound is a mixture {(K, alpha): weight} of VR-IWAE bounds: (K, 0) is L_K, (1, 0) the ELBO. Where an estimator is biased for the guide, what remains is
-its value and the gradient of what the model alone depends on.
+A bound is a mixture {(K, alpha): weight} of VR-IWAE bounds: (K, 0) is L_K, (1, 0) the ELBO. Where an estimator is
+biased for the guide, what remains is its value and the gradient of what the model alone depends on.
 """
 
 from dataclasses import dataclass, replace
@@ -72,6 +72,7 @@ CLAIMS = [
     _elbo("Pathwise(sobol)", least=2, sampling="sobol"),
     _elbo("PathwiseAnalyticKL"),
     _elbo("StickingTheLanding"),
+    _elbo("FreeBits(nats=0)", nats=0.0),
     _elbo("MeasureValued"),
     _elbo("REINFORCE"),
     _elbo("MovingAverage"),
@@ -111,7 +112,7 @@ CLAIMS = [
     _elbo("RELAX", learns=True),
     _few(_elbo("DoubleCV(2)", learns=True), 2),
     _few(_elbo("RODEO(2)", learns=True), 2),
-    _elbo("Enumeration"),
+    _few(_elbo("Enumeration"), 1),
     _elbo("Concrete", guide=None),
     _elbo("STGumbel", guide=None),
     _elbo("GumbelRao", guide=None),

@@ -1,8 +1,8 @@
 """An estimator on a program: right, refused by name before its first number, or a failure that prints itself.
 
 Three stages of fresh draws; a coordinate is wrong if its mean is off to the same side in all of them. Under the null
-hypothesis that has a probability of 2 x 5e-4 x 5e-5 x 5e-5 for a coordinate, whatever its draws' tails are like: the mean
-of many is close to normal that far out. So 1e-5 is the false alarm of four million coordinates, more than any run has.
+hypothesis that has a probability of 2 x 5e-4 x 5e-5 x 5e-5 for a coordinate, and not far out in the tails of any stage,
+where the mean of many draws is no longer normal. A false alarm in four million coordinates has a probability of 1e-5.
 """
 
 import math

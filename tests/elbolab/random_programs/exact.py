@@ -141,10 +141,11 @@ class Exact:
             if not bool(kept if site.mask_by != "inverse" else ~kept):
                 return torch.zeros(()).double()
         args = [self.evaluate(expression, side, cell, grid) for expression in site.args]
+        scale = self.datum(site.scale, cell) if isinstance(site.scale, str) else site.scale
         if site.family == "factor":
-            return site.scale * args[0]
+            return scale * args[0]
         value = self.datum(site.obs, cell) if site.obs else grid.values[self.latent(site.name, cell)]
-        return site.scale * log_density(site, args, value)
+        return scale * log_density(site, args, value)
 
     # What depends on what
 

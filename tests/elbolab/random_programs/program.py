@@ -6,7 +6,7 @@ it is the value in one cell of the plates with an axis for the points of a grid.
 """
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
@@ -32,7 +32,8 @@ class Site:
     """A `pyro.sample`, `pyro.factor` or `pyro.deterministic` statement.
 
     `size` is the length of its event, 0 for a scalar, or the number of categories. A mask is applied by
-    `poutine.mask`, by the distribution's `.mask`, or is an `obs_mask`.
+    `poutine.mask`, by the distribution's `.mask`, or is an `obs_mask`. A scale is a
+    number, or names data with one for every cell.
     """
 
     name: str
@@ -41,7 +42,7 @@ class Site:
     size: int = 0
     plates: tuple[str, ...] = ()
     obs: str = ""
-    scale: float = 1.0
+    scale: float | str = 1.0
     mask: str = ""
     mask_by: str = "poutine"
     infer: tuple[tuple[str, object], ...] = ()
@@ -82,7 +83,7 @@ class Program:
     """A model and a guide. `auto` names the AutoGuide that `guide` spells out.
 
     `style` says where parameters live, `call` how the objective is called, `vectorize` whether particles are
-    vectorised.
+    vectorised. `patches` replace parts of the code by others that mean the same or, with `must_refuse`, nothing at all.
     """
 
     name: str
@@ -96,6 +97,8 @@ class Program:
     call: str = "loss_and_grads"
     vectorize: bool = True
     keywords: tuple[str, ...] = ()
+    patches: tuple[tuple[str, str], ...] = ()
+    must_refuse: str = ""
 
     def latents(self) -> tuple[Site, ...]:
         return tuple(site for site in self.guide if site.latent)
@@ -122,6 +125,8 @@ class Program:
     @property
     def refuse(self) -> str:
         """Why no answer is defined, if none is: then a refusal alone is right."""
+        if self.must_refuse:
+            return self.must_refuse
         drawn = {site.name for site in self.guide}
         missing = [site.name for site in self.model if site.latent and site.name not in drawn]
         missing += [
@@ -168,3 +173,16 @@ class Program:
 
 def tensor(values) -> Tensor:
     return torch.as_tensor(values, dtype=torch.float64)
+
+
+def pruned(program: Program) -> Program:
+    """Without parameters, data and plates that nothing mentions."""
+    sites = program.model + program.guide
+    used = {word for site in sites for word in site.words() | {site.obs, site.mask, str(site.scale)}}
+    data = {name: datum for name, datum in program.data.items() if name in used}
+    return replace(
+        program,
+        parameters={name: p for name, p in program.parameters.items() if name in used},
+        data=data,
+        keywords=tuple(name for name in program.keywords if name in data),
+    )

@@ -1,9 +1,9 @@
-"""A failing program made as small as it fails still: what is not needed for the failure is taken away, piece by piece."""
+"""A failing program made small: what is not needed for the failure is taken away, piece by piece."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
-from tests.elbolab.random_programs.program import Program, Site
+from tests.elbolab.random_programs.program import Program, Site, pruned
 
 
 def shrink(program: Program, fails: Callable[[Program], bool], patience: int = 400) -> Program:
@@ -24,7 +24,7 @@ def shrink(program: Program, fails: Callable[[Program], bool], patience: int = 4
 def _smaller(program: Program) -> Iterator[Program]:
     """All programs that are one step smaller, the largest steps first."""
     for candidate in (*_without_sites(program), *_plainer(program), *_fewer_cells(program), *_fewer_terms(program)):
-        yield _pruned(candidate)
+        yield pruned(candidate)
 
 
 def _without_sites(program: Program) -> Iterator[Program]:
@@ -109,16 +109,3 @@ def _sides(program: Program) -> tuple[tuple[Site, ...], tuple[Site, ...]]:
 
 def _words(text: str) -> set[str]:
     return Site("", "", (text,)).words()
-
-
-def _pruned(program: Program) -> Program:
-    """Without parameters, data and plates that nothing mentions."""
-    sites = program.model + program.guide
-    used = {word for site in sites for word in site.words() | {site.obs, site.mask}}
-    data = {name: datum for name, datum in program.data.items() if name in used}
-    return replace(
-        program,
-        parameters={name: p for name, p in program.parameters.items() if name in used},
-        data=data,
-        keywords=tuple(name for name in program.keywords if name in data),
-    )

@@ -53,7 +53,12 @@ def _leaves(key: str) -> set[str]:
 def source(program: Program, copies: int = 1) -> str:
     """The code, with the cells of the plates that all latents are in repeated `copies` times."""
     writer = _Writer(program, copies)
-    return HEADER + "\n".join(writer.constants() + writer.side("model") + writer.side("guide") + writer.call()) + "\n"
+    lines = [*writer.constants(), *writer.side("model"), *writer.side("guide"), *writer.call()]
+    text = "\n".join(lines)
+    for old, new in program.patches:
+        assert old in text, f"{old} is not in {program.name}"
+        text = text.replace(old, new)
+    return f"{HEADER}{text}\n"
 
 
 def arguments(program: Program) -> str:
@@ -71,14 +76,13 @@ def build(program: Program, copies: int = 1) -> Runnable:
     space: dict[str, Any] = {}
     exec(compile(text, file, "exec"), space)
     names = [name for name in program.data if name not in program.keywords]
-    runnable = Runnable(
+    return Runnable(
         program,
         space["model"],
         space["guide"],
         tuple(space[name] for name in names),
         {name: space[name] for name in program.keywords},
     )
-    return runnable
 
 
 class _Writer:
@@ -194,7 +198,8 @@ class _Writer:
         if site.mask and site.mask_by == "poutine":
             lines = [f"with poutine.mask(mask={self._index(site.mask, site)}):", *_indent(lines)]
         if site.scale != 1.0:
-            lines = [f"with poutine.scale(scale={site.scale}):", *_indent(lines)]
+            scale = self._index(site.scale, site) if isinstance(site.scale, str) else site.scale
+            lines = [f"with poutine.scale(scale={scale}):", *_indent(lines)]
         return lines
 
     def _sample(self, site: Site, name: str, args: list[str]) -> str:
