@@ -21,7 +21,7 @@ def _site(name, family, *args, plates=DATA, **more):
 def _program(name, model, guide, parameters, plates=PLATE, data=None, **more):
     made = Program(name, plates, tuple(model), tuple(guide), {}, {"x": X} if data is None else data, **more)
     values = {key: Parameter(tensor(value)) for key, value in parameters.items()}
-    return pruned(replace(made, parameters=values))
+    return replace(pruned(replace(made, parameters=values)), data=made.data)
 
 
 def _bit(*extra, guide=(), **more):

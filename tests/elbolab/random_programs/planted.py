@@ -42,6 +42,10 @@ class Mutant(Claim):
     def name(self) -> str:
         return self.cls.__name__
 
+    @property
+    def error(self) -> str:
+        return self.label
+
 
 class SeesItsOwnDraw(RLOO):
     """The baseline is the mean of all signals, one's own among them."""
@@ -170,8 +174,8 @@ def _mutants() -> list[Mutant]:
     elbo, pair = {(1, 0.0): 1.0}, {(2, 0.0): 1.0}
     free = ("num_particles",)
 
-    def of_elbo(cls, matters, least=1):
-        return Mutant(cls.__name__, {}, elbo, elbo, elbo, free, least, cls=cls, matters=matters)
+    def of_elbo(cls, matters, least=1, label=""):
+        return Mutant(label or cls.__name__, {}, elbo, elbo, elbo, free, least, cls=cls, matters=matters)
 
     def of_pair(cls, matters):
         return Mutant(cls.__name__, {"num_particles": 2}, pair, pair, pair, cls=cls, matters=matters)
@@ -188,10 +192,10 @@ def _mutants() -> list[Mutant]:
         replace(of_elbo(ScoreFivePercent, _discrete, 2), draws=2000),
         of_pair(WrongValue, _smooth),
         of_pair(type("NoDouble", (IWAEStickingTheLanding,), {}), _smooth),
-        of_elbo(deaf(REINFORCE, no_factors, 0), factor),
-        of_elbo(deaf(RLOO, no_scales, 0), weighed, 2),
-        of_elbo(deaf(RLOO, no_masks, 0), masked, 2),
-        of_elbo(deaf(RLOO, no_observed, 1), seen, 2),
+        of_elbo(deaf(REINFORCE, no_factors, 0), factor, label="no factors"),
+        of_elbo(deaf(RLOO, no_scales, 0), weighed, 2, "no scales"),
+        of_elbo(deaf(RLOO, no_masks, 0), masked, 2, "no masks"),
+        of_elbo(deaf(REINFORCE, no_observed, 1), seen, 1, "no data in the guide"),
         of_elbo(unchecked(Pathwise), _discrete),
         of_pair(unchecked(IWAE), lambda program: bool(program.refuse_multisample)),
         of_elbo(unchecked(REBAR), lambda program: _dependent(program)),
