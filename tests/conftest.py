@@ -29,6 +29,11 @@ def one_thread():
     torch.set_num_threads(threads)
 
 
+def pytest_addoption(parser):
+    parser.addoption("--programs", type=int, default=100, help="random programs that the slow suite tries estimators on")
+    parser.addoption("--seed", type=int, default=0, help="of the first of these programs")
+
+
 def pytest_collection_modifyitems(items):
     folder = os.environ.get("ELBOLAB_DATA", "")
     for item in items:
