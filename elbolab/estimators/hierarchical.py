@@ -40,6 +40,8 @@ class GDReG(DReG):
     @torch.enable_grad()
     def estimate(self, draw: Draw) -> Estimate:
         drawn = Reweighed(draw)
+        # What a guide without parameters draws moves log w as well.
+        drawn.values = {name: v if v.requires_grad else v.detach().requires_grad_() for name, v in drawn.values.items()}
         log_weight = draw.log_weight(drawn.values)
         drawn.weight = weight = log_weight.detach().softmax(0)
         still = {name: value.requires_grad_() for name, value in detached(drawn.values).items()}
@@ -77,12 +79,8 @@ def moved(p: Distribution, z: Tensor) -> Tensor:
 
 def _slopes(total: Tensor, values: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The derivatives of a sum of log-densities with respect to the latents."""
-    moved = {name: value for name, value in values.items() if value.requires_grad}  # others are drawn without learning
-    if not moved or not total.requires_grad:
-        return {name: torch.zeros_like(value) for name, value in values.items()}
-    found = torch.autograd.grad(total.sum(), list(moved.values()), retain_graph=True, materialize_grads=True)
-    zeros = {name: torch.zeros_like(value) for name, value in values.items()}
-    return zeros | dict(zip(moved, found, strict=True))
+    found = torch.autograd.grad(total.sum(), list(values.values()), retain_graph=True, materialize_grads=True)
+    return dict(zip(values, found, strict=True))
 
 
 class Prior:
@@ -90,7 +88,8 @@ class Prior:
 
     def __init__(self, msg: Mapping[str, Any]) -> None:
         self.density, self.scale = msg["fn"], msg["scale"]
-        self.masked = msg["mask"] is not None or unmasked(msg["fn"]) is not msg["fn"]
+        uneven = isinstance(self.scale, Tensor) and self.scale.dim() > 0
+        self.masked = uneven or msg["mask"] is not None or unmasked(msg["fn"]) is not msg["fn"]
 
 
 class Priors(Messenger):

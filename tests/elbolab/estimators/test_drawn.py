@@ -225,3 +225,14 @@ def test_gdreg_is_dreg_for_the_guide():
     for name in found[0]:
         same = torch.allclose(found[0][name], found[1][name], rtol=1e-12)
         assert same == name.startswith("guide."), name
+
+
+def test_gdreg_of_a_guide_that_does_not_learn():
+    """The prior's path is the same whether or not anything moves the draws."""
+    oracle, found = Chain(), []
+    for learns in (True, False):
+        oracle.guide.requires_grad_(learns)
+        torch.manual_seed(0)
+        loss = GDReG(4)(oracle.model, oracle.guide)(oracle.x)
+        found.append(torch.autograd.grad(loss, list(oracle.model.parameters())))
+    torch.testing.assert_close(*found, rtol=1e-12, atol=1e-12)
