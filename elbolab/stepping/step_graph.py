@@ -36,9 +36,10 @@ class StepGraph:
     losses: int
     loss_spec: Any
     with_gradient: list[int]  # which parameters
-    reads: list[tuple[Tensor, int, Tensor]] = field(default_factory=list)  # outside: tensor, its version, its value
     followed: list[tuple[int, Any, Any]] = field(default_factory=list)  # outside, where an assigned one is next time
-    read_arguments: dict[int, Tensor] = field(default_factory=dict)
+    reads: int = 0
+    check: Callable[..., Any] | None = None  # the values that were read, of the graph's inputs
+    known: list[Tensor] = field(default_factory=list)
     run: Callable[..., Any] | None = None
 
     def inputs(self, numbers: Sequence[Tensor], arguments: Sequence[Tensor]) -> list[Tensor]:
@@ -55,8 +56,8 @@ class StepGraph:
         """
         graph = copy.deepcopy(self.graph)
         output = next(iter(reversed(graph.graph.nodes)))
-        if self.moved is not None:
-            output.args = (list(output.args[0])[: self.losses + len(self.assigned)],)
+        kept = self.losses + len(self.assigned) + (len(self.with_gradient) if self.moved is None else 0)
+        output.args = (list(output.args[0])[:kept],)
         graph.graph.eliminate_dead_code()
         graph.recompile()
         try:
@@ -65,12 +66,13 @@ class StepGraph:
             reason = (str(error).strip().splitlines() or [""])[0]
             raise CannotCapture(f"it cannot be compiled: {type(error).__name__}: {reason}") from error
 
-    def differs(self, arguments: Sequence[Tensor]) -> bool:
+    def differs(self, inputs: Sequence[Tensor]) -> bool:
         """Whether a value that was read while it was traced is another one now."""
-        for tensor, version, value in self.reads:
-            if tensor._version != version and not torch.equal(tensor, value):
-                return True
-        return any(not torch.equal(arguments[i], value) for i, value in self.read_arguments.items())
+        if self.check is None:
+            return False
+        with torch.no_grad():
+            now = self.check(*inputs)
+        return not all(map(torch.equal, now, self.known))
 
 
 def traced(
@@ -126,24 +128,23 @@ def traced(
             after, kept = moved(now, memory, numbers, _with_zeros(moved, gradients))
             for value, new in zip([*values, *memory], [*after, *kept], strict=True):
                 value.copy_(new)
+        moving = [g for g in gradients if g is not None]
+        read = [v.detach().clone() for v in reads.tensors]
+        answer.reads = len(read)
         ended = [s.detach() for _, s, _ in stand.outside]
-        return [*(v.detach().double() for v in losses), *assigned, *(g for g in gradients if g is not None), *ended]
+        return [*(v.detach().double() for v in losses), *assigned, *moving, *read, *ended]
 
     examples = [v.detach().clone() for group in groups for v in group]
     with said(), unchecked(), generators_kept(_device(examples)), nothing_changed(surroundings):
         raw = make_fx(function)(*examples)
-        _guard_shapes(raw, reads)
+        answer.reads += _guard_shapes(raw, reads, len(stand_ins[-1].outside))
         _closed(raw, answer, stand_ins[-1])
-        answer.read_arguments = {
-            i - reads.arguments.start: groups[3][i - reads.arguments.start] for i in reads.on_arguments
-        }
-        answer.read_arguments = {i: v.detach().clone() for i, v in answer.read_arguments.items()}
-        outside_read = [getattr(raw, str(node.target)) for node in reads.on_outside if hasattr(raw, str(node.target))]
-        answer.reads = [
-            (t, t._version, t.detach().clone()) for t in outside_read if any(t is other for other in answer.outside)
-        ]
         examples = [v.detach().clone() for v in (*sum(groups[:3], []), *answer.outside, *groups[3])]
         answer.graph = pure(raw, *examples)
+        if answer.reads:
+            answer.check = _readings(answer)
+            given = [*sum(groups[:3], []), *answer.outside, *groups[3]]
+            answer.known = [v.clone() for v in answer.check(*(v.detach() for v in given))]
         for container, key in answer.assigned:
             held = [i for i, t in enumerate(answer.outside) if t is container[key]]
             answer.followed += [(i, container, key) for i in held]
@@ -180,9 +181,30 @@ def _assigned(surroundings: Surroundings, stand: StandIns, answer: StepGraph) ->
     return found
 
 
-def _guard_shapes(graph: GraphModule, reads: Dependence) -> None:
-    for node, what in shaped_by_values(graph.graph):
+def _guard_shapes(graph: GraphModule, reads: Dependence, after: int) -> int:
+    """What decides shapes is read as well: an answer more each, before those `after` it; how many."""
+    output = next(iter(reversed(graph.graph.nodes)))
+    answers, more = list(output.args[0]), []
+    for node, what in list(shaped_by_values(graph.graph)):
         reads.add_node(node, what)
+        with graph.graph.inserting_before(output):
+            counted = "val" in node.meta and node.meta["val"].dtype == torch.bool
+            more.append(graph.graph.call_function(aten.sum.default, (node,)) if counted else node)
+    place = len(answers) - after
+    output.args = ([*answers[:place], *more, *answers[place:]],)
+    return len(more)
+
+
+def _readings(answer: StepGraph) -> GraphModule:
+    """The part of the graph that computes what was read."""
+    graph = copy.deepcopy(answer.graph)
+    output = next(iter(reversed(graph.graph.nodes)))
+    output.args = (list(output.args[0])[-answer.reads :],)
+    for node in reversed(list(graph.graph.nodes)):  # draws and writes too: to look must leave no trace
+        if not node.users and node.op not in ("placeholder", "output"):
+            graph.graph.erase_node(node)
+    graph.recompile()
+    return graph
 
 
 def _closed(graph: GraphModule, answer: StepGraph, stand: StandIns) -> None:
