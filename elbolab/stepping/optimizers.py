@@ -214,7 +214,7 @@ class _PythonNumbers(TorchFunctionMode):
 
     begun = False  # whether what is asked is if this is the first step: it is not
 
-    def __torch_function__(self, func, types, args=(), kwargs=None):  # noqa: ANN001, ANN204
+    def __torch_function__(self, func: Any, types: Any, args: tuple = (), kwargs: dict | None = None) -> Any:
         kwargs = dict(kwargs or {})
         name = getattr(func, "__name__", "")
         if name == "__bool__" and self.begun:

@@ -8,14 +8,15 @@ from typing import Any
 import torch
 from pyro import poutine
 from torch import Tensor
-from torch.fx import GraphModule, Node
+from torch.fx import GraphModule
 
 from elbolab.graph.capture import generators_kept
 from elbolab.graph.inductor import compile_graph
-from elbolab.graph.reads import CannotCapture, Dependence, shaped_by_values
+from elbolab.graph.reads import CannotCapture, Dependence
 from elbolab.graph.stand_ins import StandIns
 from elbolab.graph.torch_internals import make_fx, pytree
 from elbolab.graph.trace import pure, said, unchecked
+from elbolab.stepping.closing import closed, guard_shapes, readings
 from elbolab.stepping.optimizers import Moved
 from elbolab.stepping.surroundings import Surroundings
 from elbolab.stepping.untouched import nothing_changed
@@ -137,12 +138,12 @@ def traced(
     examples = [v.detach().clone() for group in groups for v in group]
     with said(), unchecked(), generators_kept(_device(examples)), nothing_changed(surroundings):
         raw = make_fx(function)(*examples)
-        answer.reads += _guard_shapes(raw, reads, len(stand_ins[-1].outside))
-        _closed(raw, answer, stand_ins[-1])
+        answer.reads += guard_shapes(raw, reads, len(stand_ins[-1].outside))
+        closed(raw, answer, stand_ins[-1])
         examples = [v.detach().clone() for v in (*sum(groups[:3], []), *answer.outside, *groups[3])]
         answer.graph = pure(raw, *examples)
         if answer.reads:
-            answer.check = _readings(answer)
+            answer.check = readings(answer)
             given = [*sum(groups[:3], []), *answer.outside, *groups[3]]
             answer.known = [v.clone() for v in answer.check(*(v.detach() for v in given))]
         for container, key in answer.assigned:
@@ -179,86 +180,6 @@ def _assigned(surroundings: Surroundings, stand: StandIns, answer: StepGraph) ->
         answer.assigned.append((container, key))
         found.append(stand.inside(now).detach().clone())
     return found
-
-
-def _guard_shapes(graph: GraphModule, reads: Dependence, after: int) -> int:
-    """What decides shapes is read as well: an answer more each, before those `after` it; how many."""
-    output = next(iter(reversed(graph.graph.nodes)))
-    answers, more = list(output.args[0]), []
-    for node, what in list(shaped_by_values(graph.graph)):
-        reads.add_node(node, what)
-        with graph.graph.inserting_before(output):
-            counted = "val" in node.meta and node.meta["val"].dtype == torch.bool
-            more.append(graph.graph.call_function(aten.sum.default, (node,)) if counted else node)
-    place = len(answers) - after
-    output.args = ([*answers[:place], *more, *answers[place:]],)
-    return len(more)
-
-
-def _readings(answer: StepGraph) -> GraphModule:
-    """The part of the graph that computes what was read."""
-    graph = copy.deepcopy(answer.graph)
-    output = next(iter(reversed(graph.graph.nodes)))
-    output.args = (list(output.args[0])[-answer.reads :],)
-    for node in reversed(list(graph.graph.nodes)):  # draws and writes too: to look must leave no trace
-        if not node.users and node.op not in ("placeholder", "output"):
-            graph.graph.erase_node(node)
-    graph.recompile()
-    return graph
-
-
-def _closed(graph: GraphModule, answer: StepGraph, stand: StandIns) -> None:
-    """Tensors from outside become inputs, before the arguments; what is written into them is the graph's to write."""
-    nodes = list(graph.graph.nodes)
-    placeholders = [node for node in nodes if node.op == "placeholder"]
-    output = nodes[-1]
-    answers = list(output.args[0])
-    ended = answers[len(answers) - len(stand.outside) :]
-    before = placeholders[len(placeholders) - _arguments(stand) :]
-    first = before[0] if before else next(n for n in nodes if n.op != "placeholder")
-    inputs: list[Node] = []
-    for node in nodes:
-        if node.op != "get_attr" or _fresh(node):
-            continue
-        tensor = getattr(graph, str(node.target))
-        known = next((i for i, t in enumerate(answer.outside) if t is tensor), None)
-        if known is None:
-            known = len(answer.outside)
-            answer.outside.append(tensor)
-            with graph.graph.inserting_before(first):
-                new = graph.graph.placeholder(f"outside_{known}")
-            new.meta = dict(node.meta)
-            if "val" not in new.meta:
-                new.meta["val"] = tensor
-            inputs.append(new)
-        node.replace_all_uses_with(inputs[known])
-        graph.graph.erase_node(node)
-    for (tensor, _, copied), end in zip(stand.outside, ended, strict=True):
-        place = next((i for i, t in enumerate(answer.outside) if t is tensor), None)
-        if place is None or _same(end, copied):
-            continue
-        if sum(t.untyped_storage().data_ptr() == tensor.untyped_storage().data_ptr() for t in answer.outside) > 1:
-            raise CannotCapture("the programs write into a tensor that another one is a view of")
-        answer.written.append(place)
-        with graph.graph.inserting_before(output):
-            graph.graph.call_function(aten.copy_.default, (inputs[place], end))
-    output.args = (answers[: len(answers) - len(stand.outside)],)
-    graph.recompile()
-
-
-def _arguments(stand: StandIns) -> int:
-    return len(stand.reads.arguments)
-
-
-def _same(end: Node, copied: Node) -> bool:
-    while end is not copied and end.target in (aten.detach.default, aten.alias.default) and end.op == "call_function":
-        end = end.args[0]  # type: ignore[assignment]
-    return end is copied
-
-
-def _fresh(node: Node) -> bool:
-    """Whether a constant was made by the programs themselves, as `torch.tensor(0.5)` is."""
-    return all("lift_fresh" in str(user.target) for user in node.users)
 
 
 def _device(tensors: Sequence[Tensor]) -> torch.device:

@@ -66,7 +66,7 @@ class Surroundings:
         values = [container[key] for key in keys]
         plain = [(k, v) for k, v in zip(keys, values, strict=True) if isinstance(v, PLAIN)]
         if plain:
-            self._plain.append((container, *map(tuple, zip(*plain, strict=True))))  # type: ignore[arg-type]
+            self._plain.append((container, *map(tuple, zip(*plain, strict=True))))
         for key, value in zip(keys, values, strict=True):
             if isinstance(value, Tensor):
                 self.tensors[id(container), key] = (container, key, value)
