@@ -49,6 +49,7 @@ def compile_graph(graph: GraphModule, examples: Sequence[Tensor]) -> Callable[..
         examples: what it will be called with, or the like.
     """
     options: dict[str, bool | int] = dict(_OPTIONS)
+    _masks_of_known_size(graph)
     if examples[0].device.type == "cpu":
         options = _OPTIONS | _OPTIONS_CPU
         _scalars_once(graph)
@@ -60,6 +61,23 @@ def compile_graph(graph: GraphModule, examples: Sequence[Tensor]) -> Callable[..
     with torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # PyTorch's, about itself
         return inductor(graph, examples, options)
+
+
+def _masks_of_known_size(graph: GraphModule) -> None:
+    """`x[mask]` by the places that the mask picks: how many they are is known of a graph, and not to Inductor."""
+    for node in list(graph.graph.nodes):
+        if node.target not in (aten.index.Tensor, aten.index_put.default):
+            continue
+        index = node.args[1]
+        mask = index[0] if len(index) == 1 else None
+        picked = node if node.target is aten.index.Tensor else node.args[2]
+        if mask is None or mask.meta["val"].dtype != torch.bool or not picked.meta["val"].dim():
+            continue
+        with graph.graph.inserting_before(node):
+            size = {"size": picked.meta["val"].shape[0]}
+            places = graph.graph.call_function(aten.nonzero_static.default, (mask,), size)
+            columns = [_call(graph.graph, aten.select.int, places, 1, i) for i in range(mask.meta["val"].dim())]
+        node.args = (node.args[0], columns, *node.args[2:])
 
 
 def _products_by_onednn(graph: GraphModule) -> None:

@@ -86,8 +86,7 @@ class Dependence:
             arguments: which of the traced inputs are arguments of the programs.
         """
         self.arguments = arguments
-        self.on_arguments: set[int] = set()
-        self.on_outside: set[Node] = set()
+        self.tensors: list[Tensor] = []
 
     def add(self, tensors: Iterable[Tensor], what: str) -> None:
         """
@@ -96,25 +95,24 @@ class Dependence:
         """
         for tensor in tensors:
             node = node_of(tensor)
-            if node is not None:
-                self.add_node(node, what)
+            if node is not None and self.add_node(node, what):
+                self.tensors.append(tensor)
 
-    def add_node(self, node: Node, what: str) -> None:
+    def add_node(self, node: Node, what: str) -> bool:
+        """Whether the value is not a constant; the errors are those of `add`."""
         inputs = {place: i for i, place in enumerate(n for n in node.graph.nodes if n.op == "placeholder")}
-        seen, waiting = {node}, [node]
+        seen, waiting, varies = {node}, [node], False
         while waiting:
             current = waiting.pop()
-            if current.op == "placeholder":
-                if inputs[current] not in self.arguments:
-                    raise CannotCapture(f"{what}, which depends on what is trained")
-                self.on_arguments.add(inputs[current])
-            elif current.op == "get_attr":
-                self.on_outside.add(current)
-            elif torch.Tag.nondeterministic_seeded in getattr(current.target, "tags", ()):
+            varies = varies or current.op in ("placeholder", "get_attr")
+            if current.op == "placeholder" and inputs[current] not in self.arguments:
+                raise CannotCapture(f"{what}, which depends on what is trained")
+            if torch.Tag.nondeterministic_seeded in getattr(current.target, "tags", ()):
                 raise CannotCapture(f"{what}, which depends on a draw")
             new = [n for n in current.all_input_nodes if n not in seen]
             seen.update(new)
             waiting += new
+        return varies
 
 
 def shaped_by_values(graph: Graph) -> Iterable[tuple[Node, str]]:

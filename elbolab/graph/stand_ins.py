@@ -45,7 +45,7 @@ class StandIns(TorchFunctionMode):
         self.reads = reads
         self._turns, self._until = 0, time.monotonic() + _PATIENCE
 
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:  # noqa: ANN401
+    def __torch_function__(self, func: Any, types: Any, args: tuple = (), kwargs: dict | None = None) -> Any:
         self._frame = sys._getframe(1)
         self._turns += 1
         if self._turns > _TURNS or time.monotonic() > self._until:

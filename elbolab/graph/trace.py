@@ -31,7 +31,7 @@ class NoReadback(TorchFunctionMode):
         super().__init__()
         self.strict = strict
 
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:  # noqa: ANN401
+    def __torch_function__(self, func: Any, types: Any, args: tuple = (), kwargs: dict | None = None) -> Any:
         name = getattr(func, "__name__", "")
         if name == "one_hot":
             return _one_hot(*args, **(kwargs or {}))

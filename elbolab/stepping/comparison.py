@@ -93,7 +93,8 @@ class Comparison:
             pairs.append(("a tensor that the programs write into", inputs[offset + i], graph.outside[i].detach()))
         if self.entry.cache.gradient:
             given = dict(zip(map(id, taken.parameters), taken.gradients, strict=True))
-            found = dict(zip(graph.with_gradient, answers[there + len(graph.assigned) :], strict=True))
+            gradients = answers[there + len(graph.assigned) :][: len(graph.with_gradient)]
+            found = dict(zip(graph.with_gradient, gradients, strict=True))
             for i, p in enumerate(self.entry.parameters):
                 nothing = torch.zeros_like(p)
                 one, other = found.get(i), given.get(id(p))

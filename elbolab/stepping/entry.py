@@ -8,6 +8,7 @@ import torch
 from pyro.infer.util import zero_grads
 from torch import Tensor
 
+from elbolab.graph.reads import CannotCapture
 from elbolab.graph.torch_internals import pytree
 from elbolab.stepping.comparison import Comparison
 from elbolab.stepping.numbers import NumberTensors
@@ -58,7 +59,8 @@ class Entry:
 
     @property
     def described(self) -> str:
-        how = "compiled: one graph a step" if self.cache.compile else "captured: one graph a step, not compiled"
+        compiled = self.graph is not None and self.graph.run is not None
+        how = "compiled: one graph a step" if compiled else "captured: one graph a step" + self._uncompiled
         return how + self._optimizer_apart
 
     def capture(self, leaves: list) -> None:
@@ -86,8 +88,12 @@ class Entry:
             self.surroundings.forget(container, key)
         used = {id(p) for p in (*self.parameters, *graph.outside)}
         self._stored = {name: p for name, p in pyro.get_param_store()._params.items() if id(p) in used}
+        self._uncompiled = "" if cache.compile else ", not compiled"
         if cache.compile:
-            graph.compile(self.inputs(leaves))
+            try:
+                graph.compile(self.inputs(leaves))
+            except CannotCapture as error:
+                self._uncompiled = f", run operation by operation: {error}"
 
     def _traced(self, moved: Moved | None, leaves: list) -> StepGraph:
         svi, gradient = self.cache.svi, self.cache.gradient
@@ -169,9 +175,8 @@ class Entry:
             changed = "which parameters have a gradient"
         if any(p._backward_hooks for p in self.parameters):
             raise NotNow("there is a hook on a parameter")
-        if changed is None and (graph.reads or graph.read_arguments):
-            arguments = [v for v in self.given(leaves) if isinstance(v, Tensor)]
-            changed = "a value that the programs read of their arguments" if graph.differs(arguments) else None
+        if changed is None and graph.check is not None and graph.differs(self.inputs(leaves)):
+            changed = "a value that the programs read of their arguments"
         store = pyro.get_param_store()._params
         for name, p in self._stored.items():
             if store.get(name) is not p:

@@ -21,6 +21,7 @@ from elbolab.graph.reads import CannotCapture
 from elbolab.graph.torch_internals import as_if_compiling
 
 Factory = Callable[[Iterable[Tensor]], Optimizer]
+_FIRST_STEP_APART = (adagrad.AdagradRMSProp,)
 _COUNT_IN_PYTHON = (clipped_adam, dct, adagrad)  # modules whose `math` meets tensors where it met Python's numbers
 
 
@@ -161,13 +162,14 @@ class Moved:
         at = {(id(where), name): v for (where, name), v in zip(places, given, strict=True)}
         moved = [v.clone() for v in values]
         stand_ins = {id(p): new for p, new in zip(self.parameters, moved, strict=True)}
-        with as_if_compiling(), torch.no_grad(), _PythonNumbers(), _tensor_math():
+        with as_if_compiling(), torch.no_grad(), _PythonNumbers() as numbers_mode, _tensor_math():
             for p, new, gradient in zip(self.parameters, moved, gradients, strict=True):
                 new.grad = None if gradient is None else gradient.clone()
                 clip = self.optim.grad_clip.get(p)
                 if clip is not None and gradient is not None:
                     clip(new)
             for one in self.optimizers:
+                numbers_mode.begun = isinstance(one, _FIRST_STEP_APART)
                 try:
                     self._stepped(one, stand_ins, at)
                 except Exception as error:
@@ -210,9 +212,13 @@ class Moved:
 class _PythonNumbers(TorchFunctionMode):
     """Numbers that are tensors here, where PyTorch takes numbers alone: `addcdiv_(a, b, value=number)`."""
 
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:  # noqa: ANN401
+    begun = False  # whether what is asked is if this is the first step: it is not
+
+    def __torch_function__(self, func: Any, types: Any, args: tuple = (), kwargs: dict | None = None) -> Any:
         kwargs = dict(kwargs or {})
         name = getattr(func, "__name__", "")
+        if name == "__bool__" and self.begun:
+            return False
         if name in ("addcdiv_", "addcmul_") and isinstance(kwargs.get("value"), Tensor):
             target, a, b = args
             return target.add_(kwargs["value"] * a / b if name == "addcdiv_" else kwargs["value"] * a * b)

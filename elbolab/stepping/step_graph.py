@@ -8,14 +8,15 @@ from typing import Any
 import torch
 from pyro import poutine
 from torch import Tensor
-from torch.fx import GraphModule, Node
+from torch.fx import GraphModule
 
 from elbolab.graph.capture import generators_kept
 from elbolab.graph.inductor import compile_graph
-from elbolab.graph.reads import CannotCapture, Dependence, shaped_by_values
+from elbolab.graph.reads import CannotCapture, Dependence
 from elbolab.graph.stand_ins import StandIns
 from elbolab.graph.torch_internals import make_fx, pytree
 from elbolab.graph.trace import pure, said, unchecked
+from elbolab.stepping.closing import closed, guard_shapes, readings
 from elbolab.stepping.optimizers import Moved
 from elbolab.stepping.surroundings import Surroundings
 from elbolab.stepping.untouched import nothing_changed
@@ -36,9 +37,10 @@ class StepGraph:
     losses: int
     loss_spec: Any
     with_gradient: list[int]  # which parameters
-    reads: list[tuple[Tensor, int, Tensor]] = field(default_factory=list)  # outside: tensor, its version, its value
     followed: list[tuple[int, Any, Any]] = field(default_factory=list)  # outside, where an assigned one is next time
-    read_arguments: dict[int, Tensor] = field(default_factory=dict)
+    reads: int = 0
+    check: Callable[..., Any] | None = None  # the values that were read, of the graph's inputs
+    known: list[Tensor] = field(default_factory=list)
     run: Callable[..., Any] | None = None
 
     def inputs(self, numbers: Sequence[Tensor], arguments: Sequence[Tensor]) -> list[Tensor]:
@@ -55,8 +57,8 @@ class StepGraph:
         """
         graph = copy.deepcopy(self.graph)
         output = next(iter(reversed(graph.graph.nodes)))
-        if self.moved is not None:
-            output.args = (list(output.args[0])[: self.losses + len(self.assigned)],)
+        kept = self.losses + len(self.assigned) + (len(self.with_gradient) if self.moved is None else 0)
+        output.args = (list(output.args[0])[:kept],)
         graph.graph.eliminate_dead_code()
         graph.recompile()
         try:
@@ -65,12 +67,13 @@ class StepGraph:
             reason = (str(error).strip().splitlines() or [""])[0]
             raise CannotCapture(f"it cannot be compiled: {type(error).__name__}: {reason}") from error
 
-    def differs(self, arguments: Sequence[Tensor]) -> bool:
+    def differs(self, inputs: Sequence[Tensor]) -> bool:
         """Whether a value that was read while it was traced is another one now."""
-        for tensor, version, value in self.reads:
-            if tensor._version != version and not torch.equal(tensor, value):
-                return True
-        return any(not torch.equal(arguments[i], value) for i, value in self.read_arguments.items())
+        if self.check is None:
+            return False
+        with torch.no_grad():
+            now = self.check(*inputs)
+        return not all(map(torch.equal, now, self.known))
 
 
 def traced(
@@ -126,24 +129,23 @@ def traced(
             after, kept = moved(now, memory, numbers, _with_zeros(moved, gradients))
             for value, new in zip([*values, *memory], [*after, *kept], strict=True):
                 value.copy_(new)
+        moving = [g for g in gradients if g is not None]
+        read = [v.detach().clone() for v in reads.tensors]
+        answer.reads = len(read)
         ended = [s.detach() for _, s, _ in stand.outside]
-        return [*(v.detach().double() for v in losses), *assigned, *(g for g in gradients if g is not None), *ended]
+        return [*(v.detach().double() for v in losses), *assigned, *moving, *read, *ended]
 
     examples = [v.detach().clone() for group in groups for v in group]
     with said(), unchecked(), generators_kept(_device(examples)), nothing_changed(surroundings):
         raw = make_fx(function)(*examples)
-        _guard_shapes(raw, reads)
-        _closed(raw, answer, stand_ins[-1])
-        answer.read_arguments = {
-            i - reads.arguments.start: groups[3][i - reads.arguments.start] for i in reads.on_arguments
-        }
-        answer.read_arguments = {i: v.detach().clone() for i, v in answer.read_arguments.items()}
-        outside_read = [getattr(raw, str(node.target)) for node in reads.on_outside if hasattr(raw, str(node.target))]
-        answer.reads = [
-            (t, t._version, t.detach().clone()) for t in outside_read if any(t is other for other in answer.outside)
-        ]
+        answer.reads += guard_shapes(raw, reads, len(stand_ins[-1].outside))
+        closed(raw, answer, stand_ins[-1])
         examples = [v.detach().clone() for v in (*sum(groups[:3], []), *answer.outside, *groups[3])]
         answer.graph = pure(raw, *examples)
+        if answer.reads:
+            answer.check = readings(answer)
+            given = [*sum(groups[:3], []), *answer.outside, *groups[3]]
+            answer.known = [v.clone() for v in answer.check(*(v.detach() for v in given))]
         for container, key in answer.assigned:
             held = [i for i, t in enumerate(answer.outside) if t is container[key]]
             answer.followed += [(i, container, key) for i in held]
@@ -178,65 +180,6 @@ def _assigned(surroundings: Surroundings, stand: StandIns, answer: StepGraph) ->
         answer.assigned.append((container, key))
         found.append(stand.inside(now).detach().clone())
     return found
-
-
-def _guard_shapes(graph: GraphModule, reads: Dependence) -> None:
-    for node, what in shaped_by_values(graph.graph):
-        reads.add_node(node, what)
-
-
-def _closed(graph: GraphModule, answer: StepGraph, stand: StandIns) -> None:
-    """Tensors from outside become inputs, before the arguments; what is written into them is the graph's to write."""
-    nodes = list(graph.graph.nodes)
-    placeholders = [node for node in nodes if node.op == "placeholder"]
-    output = nodes[-1]
-    answers = list(output.args[0])
-    ended = answers[len(answers) - len(stand.outside) :]
-    before = placeholders[len(placeholders) - _arguments(stand) :]
-    first = before[0] if before else next(n for n in nodes if n.op != "placeholder")
-    inputs: list[Node] = []
-    for node in nodes:
-        if node.op != "get_attr" or _fresh(node):
-            continue
-        tensor = getattr(graph, str(node.target))
-        known = next((i for i, t in enumerate(answer.outside) if t is tensor), None)
-        if known is None:
-            known = len(answer.outside)
-            answer.outside.append(tensor)
-            with graph.graph.inserting_before(first):
-                new = graph.graph.placeholder(f"outside_{known}")
-            new.meta = dict(node.meta)
-            if "val" not in new.meta:
-                new.meta["val"] = tensor
-            inputs.append(new)
-        node.replace_all_uses_with(inputs[known])
-        graph.graph.erase_node(node)
-    for (tensor, _, copied), end in zip(stand.outside, ended, strict=True):
-        place = next((i for i, t in enumerate(answer.outside) if t is tensor), None)
-        if place is None or _same(end, copied):
-            continue
-        if sum(t.untyped_storage().data_ptr() == tensor.untyped_storage().data_ptr() for t in answer.outside) > 1:
-            raise CannotCapture("the programs write into a tensor that another one is a view of")
-        answer.written.append(place)
-        with graph.graph.inserting_before(output):
-            graph.graph.call_function(aten.copy_.default, (inputs[place], end))
-    output.args = (answers[: len(answers) - len(stand.outside)],)
-    graph.recompile()
-
-
-def _arguments(stand: StandIns) -> int:
-    return len(stand.reads.arguments)
-
-
-def _same(end: Node, copied: Node) -> bool:
-    while end is not copied and end.target in (aten.detach.default, aten.alias.default) and end.op == "call_function":
-        end = end.args[0]  # type: ignore[assignment]
-    return end is copied
-
-
-def _fresh(node: Node) -> bool:
-    """Whether a constant was made by the programs themselves, as `torch.tensor(0.5)` is."""
-    return all("lift_fresh" in str(user.target) for user in node.users)
 
 
 def _device(tensors: Sequence[Tensor]) -> torch.device:
