@@ -30,7 +30,9 @@ def one_thread():
 
 
 def pytest_addoption(parser):
-    parser.addoption("--programs", type=int, default=100, help="random programs that the slow suite tries estimators on")
+    parser.addoption(
+        "--programs", type=int, default=100, help="random programs that the slow suite tries estimators on"
+    )
     parser.addoption("--seed", type=int, default=0, help="of the first of these programs")
 
 
