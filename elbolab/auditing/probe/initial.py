@@ -8,6 +8,7 @@ from types import FunctionType
 from typing import Any
 
 from elbolab.auditing.probe.names import END, is_counter, number_for
+from elbolab.auditing.probe.standins import Standin
 
 
 def initial(kind: type) -> dict[str, Any]:
