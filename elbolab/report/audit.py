@@ -65,8 +65,8 @@ def _numbers(verdict: Verdict) -> str:
     if not rows:
         return "<tr><td>No weights were identified.</td></tr>"
     at = html.escape(verdict.reductions.get("at", ""))
-    head = f"<tr><th></th><th>formula</th><th class=number>at {at}</th><th>what it is</th></tr>" if at else ""
-    return head + "".join(rows)
+    head = "<tr><th></th><th>formula</th><th class=number>value</th><th>what it is</th></tr>"
+    return head + "".join(rows) + (f"<caption class=quiet>values at {at}</caption>" if at else "")
 
 
 def _algebra(verdict: Verdict) -> str:

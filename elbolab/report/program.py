@@ -19,7 +19,7 @@ from elbolab.report.noise import Noise
 HERE = Path(__file__).parent
 # Keywords that say where and how a tensor is kept, not what it is.
 _STORAGE = {"layout", "device", "pin_memory", "memory_format", "generator", "non_blocking"}
-_KEYWORDS = {"alpha", "dtype", "upper", "left", "unitriangular", "is_matrix"}
+_KEYWORDS = {"alpha", "dtype", "upper", "left", "unitriangular", "is_matrix", "approximate"}
 # Of these names the page means another overload.
 _OTHERS = {"max.default", "max.other", "min.default", "min.other", "normal.float_float", "arange.out"}
 _DTYPES = {torch.float64, torch.float32, torch.int64, torch.int32, torch.bool, None}

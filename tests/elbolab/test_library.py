@@ -60,6 +60,7 @@ def test_the_wheel_holds_the_library_alone(wheel):
     with zipfile.ZipFile(wheel) as file:
         tops = {name.split("/")[0] for name in file.namelist()}
         assert "elbolab/py.typed" in file.namelist()
+        assert {"elbolab/report/js/tensor.js", "elbolab/report/templates/page.html"} <= set(file.namelist())
         entry = next(name for name in file.namelist() if name.endswith("entry_points.txt"))
         assert "elbolab = elbolab.__main__:main" in file.read(entry).decode()
     assert {top for top in tops if not top.endswith(".dist-info")} == {"elbolab"}

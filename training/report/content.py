@@ -35,7 +35,7 @@ def shown(lab: Experiment) -> Tensor:
 
 
 def is_image(shape: Sequence[int]) -> bool:
-    return len(shape) == 2 and min(shape) > 1
+    return (len(shape) == 2 or (len(shape) == 3 and shape[0] in (1, 3))) and min(shape[-2:]) > 1
 
 
 def told(

@@ -36,7 +36,8 @@ export class Plot {
     this.axes = { x: this.widened(x), y: this.widened(y) };
     this.svg = svg("svg", { viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": label });
     const { right, top, bottom } = this.box;
-    for (const value of ticks(this.axes.x.low, this.axes.x.high, 5, x.log)) {
+    const across = ticks(this.axes.x.low, this.axes.x.high, 5, x.log);
+    for (const value of x.whole ? across.filter(Number.isInteger) : across) {
       const at = this.x(value);
       this.add("line", { x1: at, x2: at, y1: top, y2: bottom, class: "grid" });
       this.text(short(value), at, bottom + 15, "middle");
@@ -111,14 +112,14 @@ export function range(values) {
 
 export function lines(host, { x, xLabel, yLabel, series, label }) {
   const y = range(series.flatMap((one) => one.values));
-  const plot = new Plot({ x: { ...range(x), label: xLabel }, y: { ...y, label: yLabel }, label });
+  const plot = new Plot({ x: { ...range(x), label: xLabel, whole: true }, y: { ...y, label: yLabel }, label });
   series.forEach((one, i) => plot.line(x, one.values, COLOURS[i], one.dashed ? { "stroke-dasharray": "5 4" } : {}));
   host.replaceChildren(plot.svg, legend(series.map((one) => one.name)));
 }
 
 export function bars(host, { values, labels, xLabel, yLabel, label, colour = COLOURS[0] }) {
   const top = Math.max(...values.filter(Number.isFinite), 1e-9);
-  const plot = new Plot({ x: { low: 0.5, high: values.length + 0.5, label: xLabel }, y: { low: Math.min(0, ...values), high: top, label: yLabel }, label });
+  const plot = new Plot({ x: { low: 0.5, high: values.length + 0.5, label: xLabel, whole: true }, y: { low: Math.min(0, ...values), high: top, label: yLabel }, label });
   const width = Math.max(1, (0.8 * (plot.box.right - plot.box.left)) / values.length);
   values.forEach((value, i) => {
     if (!Number.isFinite(value)) return;

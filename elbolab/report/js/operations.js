@@ -1,7 +1,7 @@
 // The ATen operations that a page can do. Each takes the arguments of PyTorch's schema; tensors are never changed.
 import { Tensor, along, axisOf, broadcastShape, concatenate, count, expand, map, of, permute, reduce, reshape, scattered, slice, stretched, walk, where, zip } from "./tensor.js";
 import { cholesky, convolution, matmul, solveTriangular } from "./linear.js";
-import { digamma, lgamma, roundHalfEven } from "./special.js";
+import { digamma, erf, lgamma, roundHalfEven } from "./special.js";
 
 const unary = (f) => (a) => map(of(a), f);
 const binary = (f) => (a, b) => zip(of(a), of(b), f);
@@ -195,6 +195,33 @@ function multinomial(random, weights, samples) {
   return result;
 }
 
+// Blocks of a flat tensor brought to mean 0 and variance 1; what is returned beside them nobody here asks for.
+function normalized(a, size, eps) {
+  const result = new Tensor(a.shape);
+  for (let start = 0; start < a.data.length; start += size) {
+    const block = a.data.subarray(start, start + size);
+    const mean = sum(block) / size;
+    const rate = 1 / Math.sqrt(sum(block.map((value) => (value - mean) ** 2)) / size + eps);
+    for (let i = 0; i < size; i++) result.data[start + i] = (block[i] - mean) * rate;
+  }
+  return result;
+}
+
+function layerNorm(a, shape, weight, bias, eps) {
+  let result = normalized(a, count(shape), eps);
+  if (weight) result = zip(result, weight, (x, y) => x * y);
+  return [bias ? zip(result, bias, (x, y) => x + y) : result];
+}
+
+function groupNorm(a, weight, bias, batch, channels, area, groups, eps) {
+  const result = normalized(a, (channels / groups) * area, eps);
+  for (let i = 0; i < result.data.length; i++) {
+    const channel = Math.floor(i / area) % channels;
+    result.data[i] = result.data[i] * (weight ? weight.data[channel] : 1) + (bias ? bias.data[channel] : 0);
+  }
+  return [result];
+}
+
 function clamp(a, low = null, high = null) {
   let result = a;
   if (low !== null) result = zip(result, of(low), (x, y) => (x < y ? y : x));
@@ -238,6 +265,11 @@ export const OPERATIONS = {
   "atan": unary(Math.atan),
   "sigmoid": unary((x) => (x >= 0 ? 1 / (1 + Math.exp(-x)) : Math.exp(x) / (1 + Math.exp(x)))),
   "relu": unary((x) => (x < 0 ? 0 : x)),
+  "erf": unary(erf),
+  "gelu": (a, { approximate = "none" } = {}) => map(a, (x) => (approximate === "none" ? 0.5 * x * (1 + erf(x * Math.SQRT1_2)) : 0.5 * x * (1 + Math.tanh(Math.sqrt(2 / Math.PI) * (x + 0.044715 * x ** 3))))),
+  "leaky_relu": (a, slope = 0.01) => map(a, (x) => (x > 0 ? x : slope * x)),
+  "elu": (a, alpha = 1, scale = 1, input = 1) => map(a, (x) => scale * (x > 0 ? x : alpha * Math.expm1(input * x))),
+  "hardtanh": (a, low = -1, high = 1) => clamp(a, of(low), of(high)),
   "sign": unary(Math.sign),
   "round": unary(roundHalfEven),
   "floor": unary(Math.floor),
@@ -320,6 +352,8 @@ export const OPERATIONS = {
   "bmm": matmul,
   "addmm": (bias, a, b) => zip(matmul(a, b), bias, (x, y) => x + y),
   "convolution": convolution,
+  "native_layer_norm": layerNorm,
+  "native_group_norm": groupNorm,
   "linalg_cholesky_ex": (a) => [cholesky(a), filled(a.shape.slice(0, -2), 0)],
   "linalg_solve_triangular": (a, b, { upper, left = true, unitriangular = false }) => solveTriangular(a, b, upper, left, unitriangular),
   "_linalg_check_errors": () => null,

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from torch import nn
 
 import guide.posteriors
 import model.priors
@@ -11,7 +12,7 @@ from elbolab.report.noise import Noise
 from elbolab.report.page import page
 from elbolab.report.program import NoJavaScript, program
 from guide.posteriors import DiagonalNormal
-from model import MLP, Convolutional
+from model import MLP, Convolutional, Residual
 from tests import browser
 from tests.elbolab.report.test_javascript import BENCH
 from tests.test_matrix import DATA, FITS, LIKELIHOODS
@@ -48,9 +49,12 @@ def functions():
         z = torch.randn(1, LATENT, dtype=torch.float64)
         scored = {"z": z, "x": datum}
         yield f"likelihood {cls.__name__}", lambda z, x, part=part: (part(z).log_prob(x), part(z).mean), scored
-    family = Convolutional(8, channels=4)
-    yield "encoder", family.encoder((8, 8), 6).double(), {"x": torch.rand(1, 8, 8, dtype=torch.float64)}
-    yield "decoder", family.decoder(3, (1, 8, 8)).double(), {"z": torch.randn(1, 3, dtype=torch.float64)}
+    for family in (Convolutional(8, channels=4), Residual(8, channels=4)):
+        name, x = type(family).__name__, torch.rand(1, 3, 8, 8, dtype=torch.float64)
+        yield f"encoder {name}", family.encoder((3, 8, 8), 6).double(), {"x": x}
+        yield f"decoder {name}", family.decoder(3, (2, 3, 8, 8)).double(), {"z": x[0, 0, :1, :3]}
+    for layer in (nn.GELU(), nn.GELU("tanh"), nn.ELU(), nn.SiLU(), nn.LeakyReLU(), nn.Hardtanh(), nn.LayerNorm(6)):
+        yield str(layer), layer.double(), {"x": 4 * torch.randn(1, 6, dtype=torch.float64)}
 
 
 def test_every_part_computes_what_python_computes(tmp_path):

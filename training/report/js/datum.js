@@ -8,9 +8,11 @@ function rgb(hex) {
   return [value >> 16, (value >> 8) & 255, value & 255];
 }
 
-// Values from low to top as shades from the panel's colour to the ink's.
+// Values from low to top: shades from the panel's colour to the ink's, or the colours themselves where there are three.
 export class Picture {
-  constructor([height, width], { low, top, label }) {
+  constructor(shape, { low, top, label }) {
+    const [height, width] = shape.slice(-2);
+    this.channels = shape.length === 3 ? shape[0] : 1;
     [this.height, this.width, this.low, this.top] = [height, width, low, top];
     this.canvas = element("canvas", { class: "datum", width, height, role: "img", "aria-label": label });
     this.canvas.style.aspectRatio = `${width} / ${height}`;
@@ -30,10 +32,10 @@ export class Picture {
   show(values) {
     this.values = values;
     const data = this.pixels.data;
-    for (let i = 0; i < values.length; i++) {
-      const share = (values[i] - this.low) / (this.top - this.low);
-      const shade = Math.min(1, Math.max(0, Number.isFinite(share) ? share : 0));
-      for (let c = 0; c < 3; c++) data[4 * i + c] = this.paper[c] + shade * (this.ink[c] - this.paper[c]);
+    const area = this.width * this.height;
+    const share = (value) => Math.min(1, Math.max(0, Number.isFinite(value) ? (value - this.low) / (this.top - this.low) : 0));
+    for (let i = 0; i < area; i++) {
+      for (let c = 0; c < 3; c++) data[4 * i + c] = this.channels === 3 ? 255 * share(values[c * area + i]) : this.paper[c] + share(values[i]) * (this.ink[c] - this.paper[c]);
       data[4 * i + 3] = 255;
     }
     this.context.putImageData(this.pixels, 0, 0);
@@ -70,10 +72,15 @@ export class Paint {
   }
 
   stamp([y, x]) {
-    const { height, width, values } = this.picture;
+    const { height, width } = this.picture;
     for (let i = Math.max(0, Math.floor(y - this.brush)); i <= Math.min(height - 1, Math.ceil(y + this.brush)); i++)
       for (let j = Math.max(0, Math.floor(x - this.brush)); j <= Math.min(width - 1, Math.ceil(x + this.brush)); j++)
-        if (Math.hypot(i - y, j - x) <= this.brush) values[i * width + j] = this.erasing ? 0 : this.top;
+        if (Math.hypot(i - y, j - x) <= this.brush) this.set(i * width + j, this.erasing ? 0 : this.top);
+  }
+
+  set(at, value) {
+    const { values, channels, height, width } = this.picture;
+    for (let c = 0; c < channels; c++) values[c * height * width + at] = value;
   }
 
   key(event) {
@@ -83,7 +90,7 @@ export class Paint {
       this.cursor = [(this.cursor[0] + step[0] + height) % height, (this.cursor[1] + step[1] + width) % width];
     } else if (event.key === " ") {
       const at = this.cursor[0] * width + this.cursor[1];
-      values[at] = values[at] ? 0 : this.top;
+      this.set(at, values[at] ? 0 : this.top);
       this.changed();
     } else return;
     event.preventDefault();
