@@ -130,13 +130,13 @@ def test_a_datum_is_drawn_and_bad_input_does_no_harm(opened):
 
 def test_z_is_moved_by_pointer_and_by_keyboard(opened):
     before = opened.inner_text("#here")
-    opened.locator("#pad svg").focus()
+    opened.locator("#pad svg.pad").focus()
     opened.keyboard.press("ArrowRight")
     opened.wait_for_timeout(50)
     moved = opened.inner_text("#here")
     assert re.search(r"[\d.]+ nats", moved)
     assert moved != before
-    box = opened.locator("#pad svg").bounding_box()
+    box = opened.locator("#pad svg.pad").bounding_box()
     opened.mouse.click(box["x"] + 20, box["y"] + 20)
     opened.wait_for_timeout(50)
     assert opened.inner_text("#here") != moved

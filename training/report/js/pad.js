@@ -33,8 +33,10 @@ export class Pad {
     this.ellipses = svg("g");
     this.cloud = svg("g");
     this.handle = svg("circle", { class: "handle", r: 8 });
-    this.svg.append(this.back, this.cloud, this.ellipses, this.handle);
-    find("pad").replaceChildren(this.svg);
+    this.svg.append(this.cloud, this.ellipses, this.handle);
+    // What stands still is a picture of its own, which is not painted again while the point above it moves.
+    const under = svg("svg", { class: "under", viewBox: `0 0 ${SIZE} ${SIZE}`, "aria-hidden": "true" }, this.back);
+    find("pad").replaceChildren(under, this.svg);
     ["across", "up"].forEach((id, k) => {
       options(find(id), this.names, this.axes[k]);
       find(id).addEventListener("change", () => this.turn(k, Number(find(id).value)));

@@ -134,10 +134,7 @@ export class Workbench {
   draw() {
     const { machine, z } = this;
     this.plane?.show(z);
-    this.inputs.forEach((input, j) => {
-      input.value = z[j];
-      input.setAttribute("aria-valuetext", fixed(z[j], 2));
-    });
+    if (find("all-latents").open) this.slide();
     if (machine.has("decode")) this.decoded.show(this.likeDatum(machine.run("decode", [machine.z(z)])[0]));
     const here = find("here");
     if (!machine.has("distortion")) here.textContent = "";
@@ -153,6 +150,13 @@ export class Workbench {
     const total = (values) => values.reduce((sum, value) => sum + value, 0);
     const factor = total(this.x) / total(mean);
     return mean.map((value) => factor * value);
+  }
+
+  slide() {
+    this.inputs.forEach((input, j) => {
+      input.value = this.z[j];
+      input.setAttribute("aria-valuetext", fixed(this.z[j], 2));
+    });
   }
 
   sliders() {
@@ -172,6 +176,7 @@ export class Workbench {
       this.inputs.push(input);
       find("sliders").append(element("div", {}, element("label", { for: `latent-${j}` }, `latent ${j + 1}`), input));
     }
+    find("all-latents").addEventListener("toggle", () => this.slide());
     if (latent === 1) find("all-latents").open = true;
   }
 }
