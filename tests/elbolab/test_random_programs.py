@@ -24,11 +24,11 @@ from tests.elbolab.random_programs.planted import MUTANTS
 from tests.elbolab.random_programs.program import Program
 from tests.elbolab.random_programs.survey import answers, survey
 
-EFFORT = Effort(draws=500, calls=4)
+EFFORT = Effort(draws=400, calls=3)
 PROGRAMS = 40  # of which every estimator sees some
-EACH = 5
+EACH = 4
 # Of every family one, for the programs that went wrong once; the slow suite takes all.
-CORE = ["Pathwise", "PathwiseAnalyticKL", "RLOO", "NVIL", "DReG(2)", "VIMCO(2)", "DisARM", "REBAR", "Enumeration"]
+CORE = ["PathwiseAnalyticKL", "StickingTheLanding", "PerSite(2)", "NVIL", "DReG(2)", "VIMCO(2)", "DisARM", "REBAR"]
 # What is wrong still, and why. It has to fail, or be taken from here.
 KNOWN = {
     ("a Delta in the guide", "DisARM"): "without latents",
@@ -38,6 +38,10 @@ KNOWN = {
     ("bits that are rounded", "REBAR"): "a relaxed bit jumps where it is rounded",
     ("flow by hand", "PIWAE(1, batches=2)"): "a Delta's parameters have neither bound's gradient",
     ("a sum over particles, not vectorised", "Pathwise(sobol)"): "refused without the estimator's name",
+}
+KNOWN_CLAIMS = {
+    "Pathwise(antithetic)": "what is not symmetric is refused without the estimator's name",
+    "Pathwise(sobol)": "what has no quantiles is refused without the estimator's name",
 }
 SLOW_MUTANTS = ("BaselinePutBackTwice", "ScoreFivePercent", "DeafRLOO", "UncheckedREBAR", "UncheckedPathwiseAnalyticKL")
 
@@ -53,7 +57,9 @@ def known(seed: int) -> Answers:
 
 
 @pytest.mark.parametrize("claim", CLAIMS, ids=lambda claim: claim.label)
-def test_right_or_refused(claim):
+def test_right_or_refused(request, claim):
+    if claim.label in KNOWN_CLAIMS:
+        request.applymarker(pytest.mark.xfail(reason=KNOWN_CLAIMS[claim.label], strict=True))
     start = CLAIMS.index(claim)
     for index in range(EACH):
         seed = (start + 3 * index) % PROGRAMS

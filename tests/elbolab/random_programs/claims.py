@@ -74,6 +74,8 @@ CLAIMS = [
     _elbo("StickingTheLanding"),
     _elbo("FreeBits(nats=0)", nats=0.0),
     _elbo("MeasureValued"),
+    _elbo("PerSite"),
+    _elbo("PerSite(2)", least=2),
     _elbo("REINFORCE"),
     _elbo("MovingAverage"),
     _elbo("NVIL", learns=True),

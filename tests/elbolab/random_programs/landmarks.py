@@ -127,6 +127,15 @@ def _lacking():
     return pruned(replace(pair, name="a latent that the guide lacks", guide=pair.guide[:1]))
 
 
+def _chosen(program, **choice):
+    """The guide says which estimator a site wants, for those that ask."""
+    guide = tuple(
+        replace(site, infer=(("estimator", choice[site.name]),)) if site.name in choice else site
+        for site in program.guide
+    )
+    return replace(program, guide=guide, name=f"{program.name}, {', '.join(choice.values())}")
+
+
 SUBSAMPLED = {"data": Plate("data", 3, subsample=2)}
 ONE = {"data": Plate("data", 1)}
 FACTOR = _site("extra", "factor", "f", plates=())
@@ -146,6 +155,17 @@ LANDMARKS = [
     *(_pair("Normal", "Normal", order, weight) for order in ("ab", "ba") for weight in (0.0, 0.7)),
     _pair("Bernoulli", "Normal", "ab", 0.7),
     _pair("Normal", "Bernoulli", "ab", 0.0),
+    *(
+        _chosen(_pair(*families, order, 0.7), **choice)
+        for families, order, choice in (
+            (("Bernoulli", "Bernoulli"), "ab", {"a": "Enumeration", "b": "RLOO"}),
+            (("Bernoulli", "Bernoulli"), "ab", {"a": "REINFORCE", "b": "Enumeration"}),
+            (("Bernoulli", "Normal"), "ab", {"a": "Enumeration", "b": "StickingTheLanding"}),
+            (("Bernoulli", "Normal"), "ba", {"a": "Enumeration", "b": "StickingTheLanding"}),
+            (("Normal", "Bernoulli"), "ab", {"a": "StickingTheLanding", "b": "REINFORCE"}),
+            (("Normal", "Bernoulli"), "ba", {"a": "REINFORCE", "b": "RLOO"}),
+        )
+    ),
     _flow(),
     _normal(name="a Delta in the guide", guide=(_site("z", "Delta", "q"),)),
     _global("Normal", plates=SUBSAMPLED, name="a latent for all of a subsample"),

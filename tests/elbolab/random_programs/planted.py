@@ -31,7 +31,7 @@ from tests.elbolab.random_programs.program import Program, Site
 class Mutant(Claim):
     """A claim whose estimator is another class, with programs on which its error matters."""
 
-    draws: int = 300
+    draws: int = 200
     cls: type = REINFORCE
     matters: Callable[[Program], bool] = bool
 
