@@ -3,7 +3,8 @@
 import html
 from pathlib import Path
 
-from elbolab.auditing.report.verdict import KINDS, Verdict
+from elbolab.auditing.report.advice import advice
+from elbolab.auditing.report.verdict import Verdict
 from elbolab.report.mathml import math
 from elbolab.report.page import filled, page
 
@@ -23,13 +24,12 @@ def audit_page(verdict: Verdict, *, name: str) -> str:
         verdict: what `audit` said.
         name: of the loss, as it is to be shown.
     """
-    what, change = KINDS[verdict.kind]
     body = filled(
         HERE / "templates/audit.html",
         name=name,
         kind=verdict.kind,
-        what=what,
-        change=change,
+        what=verdict.kind.meaning,
+        change=" ".join(advice(verdict)),
         tone="holds" if verdict.is_elbo else "fails",
         answer="This loss is an ELBO" if verdict.is_elbo else "This loss is not the ELBO",
         terms_html=_terms(verdict),

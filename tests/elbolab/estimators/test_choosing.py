@@ -19,7 +19,11 @@ ROWS = {
         r"^\| (\w+) \| (.*?) \| (.*?) \| (biased|unbiased) \| (.*?) \| ([^|]*?) \|$", PAGE, re.MULTILINE
     )
 }
-CLASSES = {cls.__name__: cls for cls in concrete(Estimator) if cls.__name__ in estimators.__all__}
+CLASSES = {
+    cls.__name__: cls
+    for cls in (getattr(estimators, name) for name in estimators.__all__)
+    if cls in concrete(Estimator)
+}
 
 
 def test_all_are_there():

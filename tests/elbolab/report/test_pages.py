@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from elbolab import audit
-from elbolab.auditing.report.verdict import KINDS, Verdict
+from elbolab.auditing.kinds import Kind
+from elbolab.auditing.report.verdict import Verdict
 from elbolab.report.audit import audit_page
 from elbolab.report.study import study_page
 from elbolab.studying.cloud import Cloud
@@ -110,8 +111,8 @@ def test_an_audit_is_shown(chromium, tmp_path):
     assert not page.errors
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", Kind)
 def test_every_verdict_has_a_page(kind):
     text = audit_page(Verdict(kind=kind, notes=("<note>",)), name="x")
-    assert KINDS[kind][0].replace("'", "&#x27;") in text
+    assert kind.meaning.replace("'", "&#x27;") in text
     assert "&lt;note&gt;" in text
