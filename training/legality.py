@@ -85,4 +85,11 @@ def check_runs(objective: torch.nn.Module, x: Tensor) -> None:
         with torch.no_grad():
             objective(x)
     except (RuntimeError, IndexError, NotImplementedError, AssertionError) as error:
-        raise ValueError(f"model and guide do not run together on these data: {error}") from error
+        raise ValueError(f"model and guide do not run together on these data: {_said(error)}") from error
+
+
+def _said(error: Exception) -> str:
+    """An error in its own words; where it has none, what it comes from here."""
+    if str(error).strip():
+        return str(error)
+    return f"{type(error).__name__}; a flow without an inverse has no density but at its own draws (NeuralFlow)"

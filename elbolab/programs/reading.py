@@ -127,7 +127,12 @@ class _Follow(Messenger):
         # What the density depends on besides the value: the value is looked at without its names.
         value = msg["value"].detach().clone()
         follow.forget(value)
-        depends = follow.of((msg["fn"].log_prob(value), msg["mask"], msg["scale"]))
+        try:
+            density = msg["fn"].log_prob(value)
+        except NotImplementedError:  # a flow that knows the density of what it has drawn, and of nothing else
+            value = msg["value"]
+            density = msg["fn"].log_prob(value)
+        depends = follow.of((density, msg["mask"], msg["scale"]))
         if kind == "latent" and name not in seen:  # drawn here, not replayed
             msg["value"] = value
             follow.mark(value, frozenset({name}))
