@@ -1,6 +1,7 @@
 """Is the loss affine in the KL? Its weight b = dL/dmu / mu is followed over ten decades of the KL."""
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -77,6 +78,7 @@ def _decider(loss: Loss, layout: Layout, head: str, below: float, above: float) 
         return "per datum, on average over the batch, which is coupled", layout.latent
     if upper[0].all():
         return "per datum", layout.latent
-    if upper[(slice(None), *first[1:])].all():
+    column: Any = (slice(None), *first[1:])
+    if upper[column].all():
         return "per latent, on average over the batch, which is coupled", 1
     return "per latent and datum", 1

@@ -190,4 +190,4 @@ def couples(loss: Loss, layout: Layout) -> bool:
     before, after = (loss.gradients(point) for point in (p, p | moved))
     slots = [slot for slot in moved if slot in before]
     pairs = [(before[slot].flatten()[1:], after[slot].flatten()[1:]) for slot in slots]
-    return any((a - b).abs().max() > layout.tolerance * max(1e-6, a.abs().max()) for a, b in pairs)
+    return any((a - b).abs().max() > layout.tolerance * a.abs().max().clamp(min=1e-6) for a, b in pairs)

@@ -4,6 +4,9 @@ One pixel and one latent are symbols, all others stand still: what the loss does
 KL, term by term. The pixel's probability is o / (1 + o), o its odds.
 """
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 import sympy as sp
 import torch
@@ -44,11 +47,11 @@ def residual(loss: Loss, layout: Layout, head: str) -> str | None:
         return None
 
 
-def _read(loss: Loss, layout: Layout, first: dict[str, sp.Expr], at_rest: dict[sp.Symbol, int]) -> sp.Expr:
+def _read(loss: Loss, layout: Layout, first: dict[str, sp.Expr], at_rest: Mapping[Any, Any]) -> sp.Expr:
     point = draw(layout, 1)
     inputs = []
     for slot in SLOTS:
-        values: Array = np.full(point[slot].shape, first[slot].subs(at_rest), object)
+        values: Array = np.full(tuple(point[slot].shape), first[slot].subs(at_rest), object)
         values.flat[0] = first[slot]
         inputs.append(values)
     examples = [torch.as_tensor(point[slot]) for slot in SLOTS]
@@ -57,13 +60,13 @@ def _read(loss: Loss, layout: Layout, first: dict[str, sp.Expr], at_rest: dict[s
     return sp.sympify(np.asarray(expression).item())
 
 
-def _said(expression: sp.Expr, kl: sp.Expr, at_rest: dict[sp.Symbol, int], layout: Layout) -> str | None:
+def _said(expression: sp.Expr, kl: sp.Expr, at_rest: Mapping[Any, Any], layout: Layout) -> str | None:
     if noise_of(expression):
         expression = expectation(expression)
     pixel, latent = {ODDS, X}, set(at_rest) - {ODDS, X}
 
     def alone(symbols: set[sp.Symbol]) -> sp.Expr:
-        others = {symbol: value for symbol, value in at_rest.items() if symbol not in symbols}
+        others: Any = {symbol: value for symbol, value in at_rest.items() if symbol not in symbols}
         return _expanded(expression.subs(others) - expression.subs(at_rest))
 
     bce = sp.log(1 + ODDS) - X * sp.log(ODDS)
@@ -82,7 +85,7 @@ def _term(part: sp.Expr, reference: sp.Expr, name: str, each: str) -> str:
     if part == 0:
         return f"-{name}"
     names = sorted(part.free_symbols | reference.free_symbols, key=str)
-    points = [{symbol: sp.Rational(3 + i, 7 + 4 * k) for i, symbol in enumerate(names)} for k in range(3)]
+    points: list[Any] = [{symbol: sp.Rational(3 + i, 7 + 4 * k) for i, symbol in enumerate(names)} for k in range(3)]
     factors = [sp.N(part.subs(point) / reference.subs(point), 20) for point in points]
     if max(abs(factor - factors[0]) for factor in factors) > 1e-12:  # numbers first: to simplify what is not 0 is slow
         return f"[{in_line(_expanded(part - reference))}] {each}"
