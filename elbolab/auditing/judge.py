@@ -60,6 +60,9 @@ def judged(case: Case) -> Verdict:
     if drifting := _drifting(loss, layout):
         return refused(Kind.RAISES, drifting)
     roles, said = _told(case, loss, layout)
+    for slot, networks in asked(loss, layout).sources.items():
+        if len(networks) > 1 and slot in ("mu", "head"):
+            return refused(Kind.RAISES, f"{slot} comes from several networks: {', '.join(sorted(networks))}")
     loss, faulty = followed(loss, layout)
     if faulty:
         return replace(refused(Kind.GRADIENT_MISMATCH, faulty, *said), head_name=roles.head_name)
@@ -194,7 +197,9 @@ def _elsewhere(
 
 def _forms(layout: Layout) -> Iterator[Layout]:
     if layout.class_axis is None and not layout.flat_output and "data" not in layout.wired and layout.datum:
-        yield from (replace(layout, datum=datum) for datum in DATA_FORMS if len(datum) != len(layout.datum))
+        # An axis of one number hides what is done to it.
+        other = [d for d in DATA_FORMS if len(d) != len(layout.datum) or 1 in layout.datum]
+        yield from (replace(layout, datum=datum) for datum in other)
     elif layout.class_axis is not None and not layout.datum:
         yield replace(layout, datum=(7,))
     if "latent" not in layout.wired:

@@ -33,8 +33,18 @@ def check(loss: Loss, layout: Layout, head: str) -> str:
         leaves = [point["mu"], point["head"]]
         if seed == SEEDS[0]:
             first = z, leaves
+            if _of_another(z, point["mu"]):
+                return "the z of a datum is drawn from the posterior of another"
     mu, h, z = (torch.cat([t.detach() for t in side]).double() for side in (mus, heads, zs))
     return faults_of(z, mu, h, head, first[0], first[1])
+
+
+def _of_another(z: Tensor, mu: Tensor) -> bool:
+    """Does the first datum's z follow the mean of other data? None at all is another fault."""
+    if not z.requires_grad:
+        return False
+    (found,) = torch.autograd.grad(z[..., 0, :].sum(), mu, retain_graph=True, allow_unused=True)
+    return found is not None and bool(found[1:].any())
 
 
 def _wide(layout: Layout) -> Probe:

@@ -62,7 +62,7 @@ def _network(name: str) -> bool:
 def _understood(returned: Any, names: tuple[str, ...], method: str) -> Any:
     """What a method returned, its unknown parts by the names that they are stored under."""
     if isinstance(returned, Standin):
-        return named_after(names, Standin(method, returned._claim))
+        return named_after(names, Standin(method, returned._claim, called=True))
     if isinstance(returned, tuple) and any(isinstance(part, Standin) for part in returned):
         labels = names if len(names) == len(returned) else ("",) * len(returned)
         return tuple(

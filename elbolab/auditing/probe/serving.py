@@ -25,6 +25,7 @@ class Serving:
         self.values = dict(values or {})
         self.slots: dict[str, str] = {}  # slot -> the name under which it was asked for
         self.numbers: dict[str, Any] = {}
+        self.sources: dict[str, set[str]] = {}  # slot -> the networks whose output it is
         self.claims: dict[str, str] = {}
         self.calls: list[tuple[str, tuple[Any, ...]]] = []  # what networks were given
 

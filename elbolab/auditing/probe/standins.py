@@ -57,7 +57,9 @@ class Standin:
             return getattr(resolved, name)
         if hasattr(Tensor, name) and not slot_named(name):
             claim = {"sigmoid": "probs"}.get(name, self._claim)
-            return lambda *_, **__: named_after(stored_as(sys._getframe(1)), Standin(self._name, claim))
+            return lambda *_, **__: named_after(
+                stored_as(sys._getframe(1)), Standin(self._name, claim, called=self._called)
+            )
         slot = slot_named(name)
         if slot is not None and slot in now().point:
             # A network may be called what its output is: self.mu(h).
@@ -87,6 +89,7 @@ class Standin:
         names = unpacked_as(sys._getframe(1))
         if not names:
             raise Unserved(f"{self.said} is gone through item by item, and what is in it is not known")
+        _sourced(names, self)
         return iter([self._answer(name) if name else Standin(self._name) for name in names])
 
     def __len__(self) -> int:
@@ -107,7 +110,7 @@ class Standin:
         if unknown is None:
             return func(*args, **kwargs)
         claim = "probs" if getattr(func, "__name__", "") == "sigmoid" else unknown._claim
-        return named_after(stored_as(users(sys._getframe(1))), Standin(unknown._name, claim))
+        return named_after(stored_as(users(sys._getframe(1))), Standin(unknown._name, claim, called=unknown._called))
 
 
 class Answer(Standin):
@@ -157,17 +160,27 @@ def _first_unknown(value: Any) -> Standin | None:
 def named_after(names: tuple[str, ...], what: Standin) -> Any:
     """A result by the names that it is stored under, or else by its own: a tuple for several."""
     if len(names) > 1:
+        _sourced(names, what)
         return tuple(what._answer(name) if name else Standin(what._name) for name in names)
     for name in names:
         if slot_named(name):
+            _sourced(names, what)
             return what._answer(name)
     slot = slot_named(_as_result(what._name))
     if slot is None or slot not in now().point:
         return what
     if what._claim:
         now().claims[slot] = what._claim
+    now().sources.setdefault(slot, set()).add(what._name)
     # The name of a network says where its output goes, but not that fc_var is a variance.
     return now().slot(slot, "")
+
+
+def _sourced(names: tuple[str, ...], what: Standin) -> None:
+    """Remembers which network a slot's tensor came from."""
+    for slot in filter(None, map(slot_named, filter(None, names))):
+        if what._called:
+            now().sources.setdefault(slot, set()).add(what._name)
 
 
 def _as_result(name: str) -> str:
