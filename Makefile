@@ -4,7 +4,7 @@ VENV := .venv
 READY := $(VENV)/.ready
 RUN := $(VENV)/bin/python
 
-.PHONY: train test check docs matrix clean
+.PHONY: train test check docs matrix card clean
 
 train: $(READY)
 	$(RUN) train.py --epochs 500 --out runs/digits --overwrite
@@ -29,6 +29,10 @@ docs: $(READY)
 # Every legal combination of prior, likelihood and guide trains; every illegal one is refused.
 matrix: $(READY)
 	OMP_NUM_THREADS=1 $(RUN) -m pytest -n auto tests/test_matrix.py -m matrix
+
+# On a machine with a CUDA card: tests, speed, 20 epochs and host waits, in benchmarks/DATE-card.md.
+card: $(READY)
+	$(RUN) benchmarks/card.py
 
 # Touched last, so that an interrupted installation is taken up again.
 $(READY): requirements.txt

@@ -25,11 +25,12 @@ import pyro.distributions as dist
 import torch
 import torch.nn as nn
 import torch.nn.functional as F
-from pyro import optim, poutine
+from pyro import poutine
 from pyro.infer import SVI, Trace_ELBO, TraceEnum_ELBO, TraceGraph_ELBO, TraceMeanField_ELBO, config_enumerate
 from pyro.infer.autoguide import AutoDelta, AutoNormal
 from pyro.nn import PyroModule, PyroSample
 
+optim: Any = pyro.optim  # whose classes are made when it is imported
 ROOT = Path(__file__).resolve().parents[1]
 STEPS, ROUNDS, ROUND = 50, 9, 0.5
 Case = tuple[Callable, Callable, Any, Any, Callable[[int], tuple]]
@@ -146,10 +147,12 @@ def cevae(_: Path) -> Case:
 
 
 def bayesian_regression(_: Path) -> Case:
+    linear: Any = PyroModule[nn.Linear]
+
     class Regression(PyroModule):
         def __init__(self) -> None:
             super().__init__()
-            self.linear = PyroModule[nn.Linear](3, 1)
+            self.linear = linear(3, 1)
             self.linear.weight = PyroSample(dist.Normal(0.0, 1.0).expand([1, 3]).to_event(2))
             self.linear.bias = PyroSample(dist.Normal(0.0, 10.0).expand([1]).to_event(1))
 
@@ -169,7 +172,7 @@ def hmm(_: Path) -> Case:
     args, sequences = Namespace(hidden_dim=16, jit=False), bits(20, 16, 51)
     lengths = torch.randint(8, 17, (20,))
     model = part.model_1
-    guide = AutoDelta(poutine.block(model, expose_fn=lambda msg: msg["name"].startswith("probs_")))
+    guide = AutoDelta(poutine.block(model, expose_fn=lambda msg: str(msg["name"]).startswith("probs_")))
     elbo = TraceEnum_ELBO(max_plate_nesting=2)
     return model, guide, optim.Adam({"lr": 0.05}), elbo, lambda i: (sequences, lengths, args)
 

@@ -43,7 +43,10 @@ class Comparison:
         inputs, ended, answers = self._dry(graph.graph, standing)
         start = [v.detach().clone() for v in self.entry.inputs(self.leaves)]
         if graph.run is not None and self.entry.uses == 1:
-            self._same_compiled(graph, standing, (start, inputs, answers[: graph.losses]))
+            try:
+                self._same_compiled(graph, standing, (start, inputs, answers[: graph.losses]))
+            except CannotCapture as error:  # the compiler's doing: the graph itself is compared below
+                graph.run, self.entry.uncompiled = None, f", run operation by operation: compiled, {error}"
         beside = self.entry.surroundings.values()
         taken = self.entry.cache.stock(args, kwargs, keep=True)
         try:

@@ -43,7 +43,7 @@ class Entry:
         self.uses = 0
         self._floats: tuple[float, ...] = ()
         self._travelling = False  # floats travel as tensors
-        self._optimizer_apart = ""
+        self._optimizer_apart = self.uncompiled = ""
 
     def first(self, taken: Taken, leaves: list) -> None:
         """After a step that was Pyro's."""
@@ -60,7 +60,7 @@ class Entry:
     @property
     def described(self) -> str:
         compiled = self.graph is not None and self.graph.run is not None
-        how = "compiled: one graph a step" if compiled else "captured: one graph a step" + self._uncompiled
+        how = "compiled: one graph a step" if compiled else "captured: one graph a step" + self.uncompiled
         return how + self._optimizer_apart
 
     def capture(self, leaves: list) -> None:
@@ -88,12 +88,12 @@ class Entry:
             self.surroundings.forget(container, key)
         used = {id(p) for p in (*self.parameters, *graph.outside)}
         self._stored = {name: p for name, p in pyro.get_param_store()._params.items() if id(p) in used}
-        self._uncompiled = "" if cache.compile else ", not compiled"
+        self.uncompiled = "" if cache.compile else ", not compiled"
         if cache.compile:
             try:
                 graph.compile(self.inputs(leaves))
             except CannotCapture as error:
-                self._uncompiled = f", run operation by operation: {error}"
+                self.uncompiled = f", run operation by operation: {error}"
 
     def _traced(self, moved: Moved | None, leaves: list) -> StepGraph:
         svi, gradient = self.cache.svi, self.cache.gradient

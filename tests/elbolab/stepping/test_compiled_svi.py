@@ -18,6 +18,7 @@ from pyro.nn import PyroModule, PyroParam, PyroSample
 from torch import nn
 
 from elbolab import RLOO, CompiledSVI, DReG
+from elbolab.graph import stand_ins
 
 pytestmark = pytest.mark.usefixtures("one_thread", "double")
 STEPS = 7
@@ -464,3 +465,47 @@ def test_what_is_changed_from_outside_is_seen(change):
             losses.append([float(svi.step(batch(i))) for i in range(4)])
         losses[-1] += [pair.encoder.weight.sum().item(), pair.decoder.weight.sum().item()]
     assert losses[1] == pytest.approx(losses[0], rel=1e-9)
+
+
+# Errors of the capture itself, planted: the comparison finds them, and the steps stay those of SVI.
+
+
+def test_a_frozen_value_is_found(monkeypatch):
+    monkeypatch.setattr("elbolab.stepping.closing.shaped_by_values", lambda _: [])
+    agree(Masked, arguments=lambda i: ((batch(i, 64),), {}), how="eager: the graph does not do what the programs do")
+
+
+def test_a_dropped_buffer_is_found(monkeypatch):
+    monkeypatch.setattr("elbolab.stepping.closing._same", lambda *_: True)
+    agree(Averaging, how="eager: the programs change the tensor")
+
+
+def test_an_assigned_buffer_that_is_dropped_is_found(monkeypatch):
+    monkeypatch.setattr("elbolab.stepping.step_graph._assigned", lambda surroundings, *_: surroundings.restore() and [])
+    agree(Averaging, how="eager: the programs change average as they run")
+
+
+def test_a_dropped_hook_is_found(monkeypatch):
+    monkeypatch.setitem(stand_ins._SPECIAL, "register_hook", lambda *_: None)
+    agree(Hooked, how="eager: the graph does not do what the programs do: a gradient")
+
+
+def test_what_is_compiled_to_other_numbers_runs_operation_by_operation(monkeypatch):
+    monkeypatch.setattr(
+        "elbolab.stepping.step_graph.compile_graph", lambda graph, _: lambda *values: [2 * v for v in graph(*values)]
+    )
+    expected, found = run(SVI, Pair), run(CompiledSVI, Pair)
+    assert found[0] == pytest.approx(expected[0], rel=1e-9)
+    assert "run operation by operation: compiled, the graph does not do" in found[3].described
+
+
+@pytest.mark.slow
+def test_a_mask_over_the_data_is_compiled():
+    class Picking(Pair):
+        def guide(self, x):
+            return super().guide(torch.where(x > 0, x, x[x > -9].mean() + x[:, :2][x[:, :2] > -9].sum()))
+
+    torch.set_default_dtype(torch.float32)
+    expected, found = run(SVI, Picking), run(CompiledSVI, Picking)
+    assert found[3].described == "compiled: one graph a step"
+    assert found[0] == pytest.approx(expected[0], rel=1e-4)
