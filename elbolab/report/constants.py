@@ -1,8 +1,8 @@
 """The numbers that a page holds: as exact as there is room for, and how exact that is.
 
-An array is cut into planes of bytes, deflated, and written as text with seven bits to a character: 1.17 characters a
-byte, where base64 takes 1.33. Weights are kept as the float32 that they are where that fits; else each becomes a whole
-number of steps, a step being 2^-bits of the array's root mean square, so that a coarser page is a smaller one.
+An array is cut into planes of bytes, deflated, and written as text with seven bits to a character: at most 1.17
+characters a byte, where base64 takes 1.33. Weights are kept as the float32 that they are where that fits; else each becomes
+a whole number of steps, a step being 2^-bits of the array's root mean square, so that a coarser page is a smaller one.
 """
 
 import hashlib
@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 LARGE = 256  # numbers, from which on an array may be kept coarsely
-_UNSAFE = {0, 10, 13, 60}  # NUL, line ends and <, which HTML reads otherwise
+_UNSAFE = {0, 13}  # NUL and CR, which HTML reads as others
 
 
 class Constants:
@@ -98,7 +98,8 @@ def as_text(data: bytes) -> str:
     bits = np.concatenate([bits, np.zeros(-len(bits) % 7, np.uint8)])
     codes = np.packbits(bits.reshape(-1, 7), axis=1)[:, 0] >> 1
     table = np.array([code + 0x100 if code in _UNSAFE else code for code in range(128)], np.uint16)
-    return table[codes].astype("<u2").tobytes().decode("utf-16-le")
+    text = table[codes].astype("<u2").tobytes().decode("utf-16-le")
+    return text.replace("<!", "\u013c!").replace("</", "\u013c/")  # what would end or comment the script element
 
 
 def size(text: str) -> int:

@@ -15,6 +15,7 @@ from training.report.programs import Exported, Parts
 from training.run_folder import RunFolder
 
 DATA, DOTS, REFERENCES, PER_LATENT = 60, 500, 3, 500  # test data to choose from; dots in the latent plane; ...
+PER_UNIT = 64  # whole steps of a dot's coordinates: a dot is two pixels wide
 KINDS = {
     constraints.real_vector: "real",
     constraints.boolean: "bits",
@@ -47,6 +48,7 @@ def told(
     shape = list(lab.dataset.shape)
     return {
         "shape": shape,
+        "perUnit": PER_UNIT,
         "image": is_image(shape),
         "binary": bool(((test == 0) | (test == 1)).all()),
         "counts": bool((test >= 0).all() and (test == test.round()).all() and test.max() > 1),
@@ -75,7 +77,7 @@ def put(found: Exported, lab: Experiment, means: Tensor) -> dict[str, int]:
         "data": lab.dataset.test.cpu()[chosen],
         "directions": directions,
     }
-    rounded = {"dots": (means[:DOTS] * 256).round() / 256, "codes": means[chosen].float()}  # a dot is 2 pixels wide
+    rounded = {"dots": (means[:DOTS] * PER_UNIT).round(), "codes": means[chosen]}
     return {name: found.constants.add(array.float(), fixed=True) for name, array in (arrays | rounded).items()}
 
 

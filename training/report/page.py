@@ -16,7 +16,6 @@ from training.report.programs import PYROS, Exported, Parts
 from training.run_folder import RunFolder, write_atomically
 
 HERE = Path(__file__).parent
-COMPARED = 16  # test data on which the page's weights are compared with the run's
 ROOM = 2000  # bytes for what is not known before the precision is
 
 
@@ -59,9 +58,9 @@ def write(lab: Experiment, folder: RunFolder, means: Tensor, *, limit: int = LIM
         text, index = found.constants.packed(bits)
         return frames[id(found)] + size(text) + len(json.dumps(index)) // 4 + ROOM <= limit
 
-    chosen = kept(parts, data[:COMPARED], prepare, fits)
+    chosen = kept(parts, data, prepare, fits)
     prepare(chosen.exported)
-    how = {"exact": chosen.exact, "apart": chosen.apart, "bits": chosen.bits, "data": len(data[:COMPARED])}
+    how = {"exact": chosen.exact, "apart": chosen.apart, "bits": chosen.bits, "data": len(data)}
     packed, values = chosen.exported.constants.packed(chosen.bits), chosen.exported.constants.coarse(chosen.bits)
     file = rendered(chosen.exported, *packed, values, how).encode()
     path = folder.path / "report.html"

@@ -11,7 +11,7 @@ from elbolab.graph.trace import unchecked
 from elbolab.report.constants import worst
 from training.report.programs import OF_THE_ENCODER, Exported, Parts, exported
 
-EXACT = 6e-5  # nats that the page's numbers may be off by where they are compared; what a page promises is 1e-4
+EXACT = 1e-4  # nats that the page's numbers may be off by, for every datum that it shows
 VISIBLE = 0.02  # of the largest value of E[x|z]: nobody sees what is below
 _PROBE, _LEAST = 14.0, 2.0  # bits at which errors are weighed; how many fewer an array may get
 FINEST, COARSEST = 22, 3  # bits below an array's root mean square

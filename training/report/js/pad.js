@@ -81,7 +81,7 @@ export class Pad {
   // What stands still while z moves.
   draw() {
     const { latent, dotLabels } = this.machine.data;
-    const dots = this.machine.array("dots").data;
+    const dots = this.machine.array("dots").data.map((value) => value / this.machine.data.perUnit);
     const points = Array.from({ length: dots.length / latent }, (_, i) => this.project(dots.slice(i * latent, (i + 1) * latent)));
     this.middle = this.standard ? [0, 0] : [0, 1].map((k) => points.reduce((sum, point) => sum + point[k], 0) / points.length);
     const far = points.map((point) => Math.max(...point.map((value, k) => Math.abs(value - this.middle[k])))).sort((a, b) => a - b);
