@@ -1,8 +1,8 @@
 """The numbers that a page holds: as exact as there is room for, and how exact that is.
 
 An array is cut into planes of bytes, deflated, and written as text with seven bits to a character: at most 1.17
-characters a byte, where base64 takes 1.33. Weights are kept as the float32 that they are where that fits; else each becomes
-a whole number of steps, a step being 2^-bits of the array's root mean square, so that a coarser page is a smaller one.
+characters a byte, where base64 takes 1.33. Weights are kept as the float32 that they are where that fits; else each
+becomes a whole number of steps, a step being 2^-bits of the array's root mean square: coarser pages are smaller.
 """
 
 import hashlib

@@ -98,6 +98,20 @@ export class Paint {
   }
 }
 
+// Where the largest values are, the largest first; by insertion, which a sort of thousands of columns would not match.
+function largest(values, many) {
+  const found = [];
+  for (let i = 0; i < values.length; i++) {
+    const size = Math.abs(values[i]);
+    if (found.length === many && !(size > Math.abs(values[found[many - 1]]))) continue;
+    let at = found.length;
+    while (at > 0 && size > Math.abs(values[found[at - 1]])) at--;
+    found.splice(at, 0, i);
+    found.length = Math.min(many, found.length);
+  }
+  return found;
+}
+
 // The largest columns of a vector, by name.
 export class Columns {
   constructor({ names, label, many = 15 }) {
@@ -108,7 +122,7 @@ export class Columns {
 
   show(values) {
     this.values = values;
-    const order = [...values.keys()].sort((a, b) => Math.abs(values[b]) - Math.abs(values[a])).slice(0, this.many);
+    const order = largest(values, this.many);
     const top = Math.abs(values[order[0]]) || 1;
     const rows = order.map((i) => {
       const share = Math.max(0, Math.min(100, (100 * Math.abs(values[i])) / top));
