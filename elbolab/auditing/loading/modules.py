@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
 from pathlib import Path
-from types import CodeType, ModuleType
+from types import CodeType, FunctionType, ModuleType
 from typing import Any
 
 from elbolab.auditing.loading.packages import absent, stubbed
 from elbolab.auditing.loading.source import definitions, source_of
 from elbolab.auditing.probe.guard import Left, TimeUp, guarded, time_limited
-from elbolab.auditing.probe.standins import Standin
+from elbolab.auditing.probe.standins import Unrun
 
 LIMIT = 120.0  # seconds that imports may take
 
@@ -56,7 +56,7 @@ class _Definitions(SourceFileLoader):
             module.__dict__.setdefault(name, _lazily(value, name, module))
         for name in names - set(module.__dict__) - set(left):
             if any(isinstance(s, ast.Assign) and _assigns(s, name) for s in tree.body):
-                module.__dict__[name] = Standin(name)
+                module.__dict__[name] = Unrun(name)
         stored = {n.id for n in ast.walk(tree) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
         stored |= {n.name for n in ast.walk(tree) if isinstance(n, (ast.ClassDef, ast.FunctionDef))}
 
@@ -74,15 +74,19 @@ def _assigns(statement: ast.Assign, name: str) -> bool:
 
 
 def _lazily(value: ast.expr, name: str, module: ModuleType) -> Any:
-    """An object of a class of the file's own that is a loss, as `criterion = ElboLoss()`; all else stands in."""
+    """A loss that a class or a function of the file's own makes, as `criterion = ElboLoss()`; all else stands in."""
     if isinstance(value, ast.Call) and isinstance(value.func, ast.Name):
         kind = module.__dict__.get(value.func.id)
-        if isinstance(kind, type) and kind.__module__ == module.__name__ and "oss" in kind.__name__.lower():
+        loss = isinstance(kind, type) and "oss" in kind.__name__.lower()
+        # A function that defines one and returns it, as make_loss() does, does nothing else.
+        makes = isinstance(kind, FunctionType) and any(isinstance(c, CodeType) for c in kind.__code__.co_consts)
+        short = isinstance(kind, FunctionType) and makes and len(kind.__code__.co_names) < 4
+        if kind is not None and (loss or short) and kind.__module__ == module.__name__:
             try:
                 return eval(compile(ast.Expression(value), "<value>", "eval"), module.__dict__)  # noqa: S307
             except Exception:  # it needs what was not run
-                return Standin(name)
-    return Standin(name)
+                return Unrun(name)
+    return Unrun(name)
 
 
 class _Neighbours(MetaPathFinder):

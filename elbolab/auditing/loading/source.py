@@ -95,7 +95,9 @@ def _assignment(statement: ast.Assign | ast.AnnAssign, left: dict[str, ast.expr]
 
 def _guarded(statement: ast.stmt, names: list[str]) -> ast.stmt:
     """try: the assignment; except Exception: nothing. The names then stand in."""
-    passing = ast.ExceptHandler(ast.Name("Exception", ast.Load()), None, [ast.Pass()])
+    # A parser of required arguments leaves the program.
+    caught = ast.Tuple([ast.Name("Exception", ast.Load()), ast.Name("SystemExit", ast.Load())], ast.Load())
+    passing = ast.ExceptHandler(caught, None, [ast.Pass()])
     guarded = ast.Try([statement], [passing], [], [])
     return ast.fix_missing_locations(ast.copy_location(guarded, statement))
 

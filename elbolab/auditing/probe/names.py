@@ -16,7 +16,11 @@ _DATA = r"x|px|recon|rec|dec|decoder|out|output|data|obs|likelihood|lik|pixel|im
 # The first pattern that fits a name says which roles it may have.
 _NAMES: tuple[tuple[str, tuple[str, ...]], ...] = (
     (r"eps(ilon)?|noise", ("eps",)),
-    (rf"({_DATA})_?({_HEAD}).*|({_HEAD})_?({_DATA})|px_r|theta|dispersion|inverse_dispersion|r", ("spread",)),
+    (rf"({_DATA})_(mu|mean|loc|alpha)s?", ("output",)),
+    (
+        rf"({_DATA})_?({_HEAD}).*|({_DATA})_beta|({_HEAD})_?({_DATA})|px_r|theta|dispersion|inverse_dispersion|r",
+        ("spread",),
+    ),
     (r".*drop(out)?(_logits?)?|pi_logits?|zi_logits?|gate(_logits?)?|px_dropout", ("gate",)),
     (r"(prior|p|pz|prior_z)_?(mu|mean|loc)s?|(mu|mean|loc)_?(p|prior|pz)", ("prior_mu",)),
     (rf"(prior|p|pz|prior_z)_?({_HEAD})s?|({_HEAD})_?(p|prior|pz)", ("prior",)),
@@ -37,7 +41,7 @@ _COUNTERS = re.compile(
     r"(?!.*(max|total|n_steps|warm|stop|num_steps)).*(step|epoch|iter|iteration|global_step|num_iter|n_iter|batch_idx|batch_i|itr|progress)|t|it|i"
 )
 _WEIGHTS = re.compile(
-    r".*(beta|weight|coef|coeff|lambda|lambd|alpha|gamma|anneal|warmup_factor|kl_?w|kld_?w|factor|m_?n|temperature"
+    rf"(?!({_DATA})_(alpha|beta)$).*(beta|weight|coef|coeff|lambda|lambd|alpha|gamma|anneal|warmup_factor|kl_?w|kld_?w|factor|m_?n|temperature"
     r"|tau|reg|balance).*|w|lam|lmbda|kl_?scale|scale_factor|b"
 )
 _COUNTS = re.compile(r"(n|num|len)_?(data|samples?|train|examples|datapoints)|(data_?set|train|data)_?(size|len)|ndata")

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from elbolab.auditing.heads import plain
 from elbolab.auditing.probe.frames import stored_as, unpacked_as, users
-from elbolab.auditing.probe.names import slot_named
+from elbolab.auditing.probe.names import number_for, slot_named
 from elbolab.auditing.probe.serving import Unserved, now
 
 
@@ -111,6 +111,17 @@ class Standin:
             return func(*args, **kwargs)
         claim = "probs" if getattr(func, "__name__", "") == "sigmoid" else unknown._claim
         return named_after(stored_as(users(sys._getframe(1))), Standin(unknown._name, claim, called=unknown._called))
+
+
+class Unrun(Standin):
+    """A value that the file makes while it runs: its numbers are the file's own, so that none is taken for granted."""
+
+    def _answer(self, name: str) -> Any:
+        serving = now()
+        if name not in serving.values and number_for(name) is not None:
+            whole = name if name == self._name else f"{self._name}.{name}"
+            raise Unserved(f"`{whole}` is known only when the file runs: say {name}=VALUE")
+        return super()._answer(name)
 
 
 class Answer(Standin):
