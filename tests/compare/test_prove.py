@@ -163,7 +163,7 @@ PROGRAMS = {
     "unbind": (lambda a: a.unbind(1)[2], t(2, 3)),
     "getitem": (lambda a: a.unbind(0)[1], t(2, 3)),
     "stack": (lambda a, b: torch.stack([a, b], 1), t(3), t(3)),
-    "cat": (lambda a, b: torch.cat([a, b], 1), t(3), t(3)),
+    "cat": (lambda a, b: torch.cat([a, b], 1), t(2, 3), t(2, 1)),
     "binary_cross_entropy_with_logits": (lambda a, x: F.binary_cross_entropy_with_logits(a, x), t(2, 3), t(2, 3)),
     "binary_cross_entropy": (lambda y, x: F.binary_cross_entropy(y / 2, x / 2, reduction="sum"), t(2, 3), t(2, 3)),
 }
