@@ -65,7 +65,8 @@ if TYPE_CHECKING:
     from elbolab.stepping import CompiledSVI
     from elbolab.studying import Result, study
 
-_WHEN_ASKED_FOR = {
+# What is no estimator, and where it is.
+_ELSEWHERE = {
     "CannotCapture": "elbolab.graph.reads",
     "CompiledSVI": "elbolab.stepping",
     "Densities": "elbolab.programs.densities",
@@ -81,64 +82,11 @@ _WHEN_ASKED_FOR = {
     "study": "elbolab.studying",
 }
 
-_WHEN_ASKED_FOR |= dict.fromkeys(
-    (
-        "ARM",
-        "ARMS",
-        "CIWAE",
-        "CUBO",
-        "IWAE",
-        "MIWAE",
-        "NVIL",
-        "OVIS",
-        "PIWAE",
-        "REBAR",
-        "REINFORCE",
-        "RELAX",
-        "RLOO",
-        "RODEO",
-        "TVO",
-        "VIMCO",
-        "VRIWAE",
-        "Concrete",
-        "DisARM",
-        "DisARMIW",
-        "DisARMSB",
-        "DisARMTree",
-        "DoubleCV",
-        "DReG",
-        "Enumeration",
-        "Estimate",
-        "Estimator",
-        "FreeBits",
-        "GappedStraightThrough",
-        "GDReG",
-        "GumbelRao",
-        "IWAEStickingTheLanding",
-        "MeasureValued",
-        "MovingAverage",
-        "MuProp",
-        "OVISMonteCarlo",
-        "Pathwise",
-        "PathwiseAnalyticKL",
-        "PerSite",
-        "ReinMax",
-        "STGumbel",
-        "StickingTheLanding",
-        "StraightThrough",
-        "VIMCOStar",
-        "VRDReG",
-        "WakePhi",
-        "WakePhiDReG",
-    ),
-    "elbolab.estimators",
-)
-
 
 def __getattr__(name: str) -> Any:
-    if name not in _WHEN_ASKED_FOR:
+    if name not in __all__:
         raise AttributeError(f"module 'elbolab' has no attribute {name!r}")
-    return getattr(import_module(_WHEN_ASKED_FOR[name]), name)
+    return getattr(import_module(_ELSEWHERE.get(name, "elbolab.estimators")), name)
 
 
 def __dir__() -> list[str]:
