@@ -19,8 +19,8 @@ from torch import Tensor
 from elbolab import Evidence, evidence
 from elbolab.report.page import LIMIT
 from training import Experiment, Kept, Parser, RunFolder, answered, figures, refuse_mistakes
+from training.run import posterior_means
 
-MEAN_DRAWS = 1000  # adds a thousandth of the posterior's variance to that of its mean
 ACTIVE = 0.01  # variance over data of a unit's posterior mean (Burda et al., 2016, Importance Weighted Autoencoders)
 
 
@@ -117,19 +117,6 @@ def told(summary: dict[str, float]) -> str:
         f"active units  {summary['active_units']} of {summary['latent']}"
         + (f"\nperplexity    {summary['perplexity']:.1f} per word" if "perplexity" in summary else "")
     )
-
-
-@torch.no_grad()
-def posterior_means(lab: Experiment, x: Tensor) -> Tensor:
-    """E_q[z] for every datum, shape (data, latent); from draws where the posterior does not know it."""
-    means = []
-    for block in x.split(100):
-        q = lab.guide.posterior(block)
-        try:
-            means.append(q.mean)
-        except NotImplementedError:
-            means.append(q.expand((MEAN_DRAWS, *q.batch_shape)).sample().mean(0))
-    return torch.cat(means)
 
 
 @torch.no_grad()

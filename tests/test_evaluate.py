@@ -13,6 +13,7 @@ from elbolab import Evidence
 from guide.posteriors import Flow
 from tests.test_matrix import DATA, FITS, LEGAL, LIKELIHOODS
 from training import Experiment
+from training.run import MEAN_DRAWS
 
 
 @pytest.fixture
@@ -87,7 +88,7 @@ def test_posterior_means_are_estimated_where_they_are_not_known(tmp_path):
     x = lab.dataset.test[:50]
     found = evaluate.posterior_means(lab, x)
     draws = lab.guide.posterior(x).expand((20_000, 50)).sample()
-    assert ((found - draws.mean(0)) / (draws.std(0) / evaluate.MEAN_DRAWS**0.5)).abs().max() < 5
+    assert ((found - draws.mean(0)) / (draws.std(0) / MEAN_DRAWS**0.5)).abs().max() < 5
 
 
 @pytest.mark.parametrize(

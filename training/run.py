@@ -40,12 +40,12 @@ class Run:
     @torch.no_grad()
     def encode(self, x: np.ndarray) -> np.ndarray:
         """E_q[z] for every datum, shape (count, latent)."""
-        return self._numpy(self.means(self._seen(x)))
+        return self._numpy(posterior_means(self.lab, self._seen(x)))
 
     @torch.no_grad()
     def reconstruct(self, x: np.ndarray) -> np.ndarray:
         """The mean of p(x|z) at the mean of q(z|x), of x's shape."""
-        blocks = self.means(self._seen(x)).split(BLOCK)
+        blocks = posterior_means(self.lab, self._seen(x)).split(BLOCK)
         return self._numpy(torch.cat([self.model.decode(z).mean for z in blocks]))
 
     @torch.no_grad()
@@ -72,17 +72,6 @@ class Run:
             pyro.set_rng_seed(seed)
             return evidence(self.model, self.guide, self._seen(x), samples=samples)
 
-    def means(self, x: Tensor) -> Tensor:
-        """E_q[z], from draws where the posterior does not know it."""
-        found = []
-        for block in x.split(BLOCK):
-            q = self.guide.posterior(block)
-            try:
-                found.append(q.mean)
-            except NotImplementedError:
-                found.append(q.expand((MEAN_DRAWS, *q.batch_shape)).sample().mean(0))
-        return torch.cat(found)
-
     def export(self, folder: Path, *, format: Literal["onnx", "pt2"] = "onnx") -> list[Path]:
         """Writes encoder, x -> mean and standard deviation of q(z|x), and decoder, z -> mean of p(x|z), for any batch.
 
@@ -97,7 +86,7 @@ class Run:
         """
         folder.mkdir(parents=True, exist_ok=True)
         x = self.lab.dataset.test[:2]
-        z = self.means(x).detach()
+        z = posterior_means(self.lab, x)
         return [
             _exported(part, example, folder / f"{name}.{format}")
             for name, part, example in (("encoder", _Encoder(self), x), ("decoder", _Decoder(self), z))
@@ -127,6 +116,19 @@ class Run:
     @staticmethod
     def _numpy(value: Tensor) -> np.ndarray:
         return value.cpu().numpy()
+
+
+@torch.no_grad()
+def posterior_means(lab: Experiment, x: Tensor) -> Tensor:
+    """E_q[z] for every datum, shape (data, latent); from draws where the posterior does not know it."""
+    means = []
+    for block in x.split(100):
+        q = lab.guide.posterior(block)
+        try:
+            means.append(q.mean)
+        except NotImplementedError:
+            means.append(q.expand((MEAN_DRAWS, *q.batch_shape)).sample().mean(0))
+    return torch.cat(means)
 
 
 class _Encoder(nn.Module):
