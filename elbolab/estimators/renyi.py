@@ -18,45 +18,8 @@ from elbolab.estimators.score import log_mean
 from elbolab.programs.draw import Draw
 
 
-class VRIWAE(IWAE):
-    """The gradient of the VR-IWAE bound itself, sum_k w~_k d log w_k, the total derivative; unbiased.
-
-    alpha = 0 is IWAE, and alpha -> 1 the ELBO (*Daudel et al., 2023, Alpha-divergence Variational Inference Meets
-    Importance Weighted Auto-Encoders*, arXiv 2210.06226).
-    """
-
-    def __init__(self, num_particles: int = 5, *, alpha: float = 0.5, **options: Any) -> None:
-        """
-        Args:
-            num_particles: K draws of z per datum.
-            alpha: from 0 up to, but not, 1.
-            options: what else Reparameterised takes.
-        """
-        super().__init__(num_particles, **options)
-        self.alpha = below_one(alpha)
-
-    @property
-    def bound(self) -> str:
-        return f"VR-{super().bound} alpha {self.alpha:g}" if self.alpha and self.num_particles > 1 else super().bound
-
-    def multisample(self, known: Known, particles: int) -> Tensor:
-        super().multisample(known, particles)  # refuses what is not known
-        return known.iwae(particles, self.alpha)
-
-    def estimate(self, draw: Draw) -> Estimate:
-        bound = log_mean((1 - self.alpha) * draw.log_weight()) / (1 - self.alpha)
-        return Estimate(bound, bound)
-
-
-class VRDReG(MultiSample):
-    """The doubly reparameterised gradient of the VR-IWAE bound; unbiased.
-
-    w~_k for the model, [alpha w~_k + (1 - alpha) w~_k^2] d/dz log w_k dz_k/dphi for the guide: DReG at alpha = 0,
-    towards StickingTheLanding as alpha -> 1 (*Daudel et al., 2023, Alpha-divergence Variational Inference Meets
-    Importance Weighted Auto-Encoders*, arXiv 2210.06226).
-    """
-
-    conditions: tuple[Condition, ...] = (WHOLE_DATA, REPARAMETERISED)
+class _VariationalRenyi(MultiSample):
+    """What both estimators of the VR-IWAE bound share: alpha, and the bound's name."""
 
     def __init__(self, num_particles: int = 5, *, alpha: float = 0.5, **options: Any) -> None:
         """
@@ -71,6 +34,33 @@ class VRDReG(MultiSample):
     @property
     def bound(self) -> str:
         return f"VR-{super().bound} alpha {self.alpha:g}" if self.alpha and self.num_particles > 1 else super().bound
+
+
+class VRIWAE(_VariationalRenyi, IWAE):
+    """The gradient of the VR-IWAE bound itself, sum_k w~_k d log w_k, the total derivative; unbiased.
+
+    alpha = 0 is IWAE, and alpha -> 1 the ELBO (*Daudel et al., 2023, Alpha-divergence Variational Inference Meets
+    Importance Weighted Auto-Encoders*, arXiv 2210.06226).
+    """
+
+    def multisample(self, known: Known, particles: int) -> Tensor:
+        super().multisample(known, particles)  # refuses what is not known
+        return known.iwae(particles, self.alpha)
+
+    def estimate(self, draw: Draw) -> Estimate:
+        bound = log_mean((1 - self.alpha) * draw.log_weight()) / (1 - self.alpha)
+        return Estimate(bound, bound)
+
+
+class VRDReG(_VariationalRenyi):
+    """The doubly reparameterised gradient of the VR-IWAE bound; unbiased.
+
+    w~_k for the model, [alpha w~_k + (1 - alpha) w~_k^2] d/dz log w_k dz_k/dphi for the guide: DReG at alpha = 0,
+    towards StickingTheLanding as alpha -> 1 (*Daudel et al., 2023, Alpha-divergence Variational Inference Meets
+    Importance Weighted Auto-Encoders*, arXiv 2210.06226).
+    """
+
+    conditions: tuple[Condition, ...] = (WHOLE_DATA, REPARAMETERISED)
 
     def targets(self, known: Known) -> tuple[Tensor, Tensor]:
         return known.iwae(self.num_particles, self.alpha), known.iwae(self.num_particles, self.alpha)
