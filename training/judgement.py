@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.distributions import Independent, kl_divergence
 
 from elbolab import evidence
+from elbolab.graph.capture import generators_kept
 from training.experiment import Experiment
 
 # How much worse than the untrained parameters, in shares of their score, is called diverged.
@@ -18,7 +19,7 @@ _DIVERGED = 10.0
 def scores(lab: Experiment) -> dict[str, float]:
     """One draw per test datum, the same draws every time, in nats; the training's generators are left as they were."""
     lab.objective.eval()
-    with torch.random.fork_rng(devices=[lab.device] if lab.device.type == "cuda" else []):
+    with generators_kept(lab.device):
         pyro.set_rng_seed(lab.seed)
         found = evidence(lab.model, lab.guide, lab.dataset.test, samples=1)
     lab.objective.train()
@@ -38,7 +39,7 @@ def diverged(score: float, untrained: float | None) -> bool:
 
 def diagnosis(lab: Experiment, index: Tensor) -> str:
     """Which term of the loss on these data is not finite, or which gradient, and the largest parameter."""
-    with torch.random.fork_rng(devices=[lab.device] if lab.device.type == "cuda" else []):
+    with generators_kept(lab.device):
         wrong = "; ".join(_terms(lab, index)) or "; ".join(_gradients(lab, index)) or "with other draws it is finite"
     name, value = max(_sizes(lab), key=lambda pair: pair[1])
     return f"{wrong}; the largest parameter is {name}, {value:.2g}"

@@ -8,6 +8,7 @@ import pyro
 import torch
 from torch import Tensor, nn
 
+from elbolab.graph.capture import generators_kept
 from elbolab.importance_sampling import Evidence, evidence
 from training.experiment import Experiment
 from training.run_folder import RunFolder
@@ -53,7 +54,7 @@ class Run:
         """Data drawn from the model, shape (count, *datum): x from p(x|z) or, with `mean`, its mean, z from p(z)."""
         if count < 1:
             raise ValueError(f"count = {count}: one at least")
-        with torch.random.fork_rng(devices=[self.lab.device] if self.lab.device.type == "cuda" else []):
+        with generators_kept(self.lab.device):
             pyro.set_rng_seed(seed)
             found = []
             for z in self.model.prior().sample(torch.Size([count])).split(BLOCK):
@@ -68,7 +69,7 @@ class Run:
         """
         if samples < 1:
             raise ValueError(f"samples = {samples}: one at least")
-        with torch.random.fork_rng(devices=[self.lab.device] if self.lab.device.type == "cuda" else []):
+        with generators_kept(self.lab.device):
             pyro.set_rng_seed(seed)
             return evidence(self.model, self.guide, self._seen(x), samples=samples)
 
