@@ -21,6 +21,13 @@ def clean_state():
 
 
 @pytest.fixture
+def one_store():
+    """Pyro as it is until it is told otherwise, as `training` does: the parameters of modules are in its store."""
+    with pyro.settings.context(module_local_params=False):
+        yield
+
+
+@pytest.fixture
 def one_thread():
     """How a product is split among threads may change with the load, and with it the rounding."""
     threads = torch.get_num_threads()

@@ -43,10 +43,8 @@ X, NORMAL = torch.tensor([-0.5, 2.0, 0.7], dtype=torch.float64), dist.Normal(0.0
 
 
 @pytest.fixture(autouse=True)
-def precise():
+def precise(one_store):
     torch.set_default_dtype(torch.float64)
-    with pyro.settings.context(module_local_params=False):  # one store, as Pyro is unless it is told otherwise
-        yield
 
 
 def draws(elbo, model, guide, *arguments, repeats=40, **keywords):

@@ -25,9 +25,9 @@ STEPS = 7
 
 
 @pytest.fixture
-def double():
+def double(one_store):
     torch.set_default_dtype(torch.float64)
-    with pyro.settings.context(module_local_params=False), warnings.catch_warnings():
+    with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Pyro's, about programs that are meant to be as they are
         yield
 

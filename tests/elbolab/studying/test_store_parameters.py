@@ -15,11 +15,7 @@ from elbolab.studying.replicated_objective import ReplicatedObjective
 X = torch.tensor([-0.5, 2.0, 0.7])
 
 
-@pytest.fixture(autouse=True)
-def one_store():
-    """As Pyro is unless it is told otherwise."""
-    with pyro.settings.context(module_local_params=False):
-        yield
+pytestmark = pytest.mark.usefixtures("one_store")
 
 
 def model(x):
