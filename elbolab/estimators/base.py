@@ -237,7 +237,8 @@ class Estimator(ELBO, nn.Module):
 
 
 def concrete(cls: type) -> set[Any]:
-    """The estimators that can be built: a class and those made from it, private ones left out."""
-    found: set[Any] = set() if getattr(cls, "__abstractmethods__", None) or cls.__name__.startswith("_") else {cls}
+    """The library's estimators that can be built: a class and those made from it, private ones left out."""
+    offered = cls.__module__.startswith("elbolab.") and not cls.__name__.startswith("_")
+    found: set[Any] = {cls} if offered and not getattr(cls, "__abstractmethods__", None) else set()
     subclasses: list[type] = cls.__subclasses__()
     return found.union(*map(concrete, subclasses))

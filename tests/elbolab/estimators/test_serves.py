@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from elbolab import estimators
+from elbolab import Pathwise, estimators
 from elbolab.estimators import serves
+from elbolab.estimators.base import Estimator, concrete
 
 PAGE = Path(__file__).parents[3] / "docs" / "reference" / "serves.md"
 
@@ -25,3 +26,12 @@ def test_an_estimator_does_as_the_table_says(column):
         else:
             with pytest.raises(ValueError, match=f"{name} serves"):
                 estimator.differentiable_loss(model, guide)
+
+
+def test_what_is_offered_in_its_place_is_the_librarys():
+    class Averaging(Pathwise):
+        """A stranger's own."""
+
+    assert Averaging in Pathwise.__subclasses__()
+    assert Averaging not in concrete(Estimator)
+    assert Pathwise in concrete(Estimator)
