@@ -87,8 +87,10 @@ def _words(value: Tensor, bits: float | None) -> tuple[np.ndarray, int, float | 
     ):
         largest = int(abs(array).max()) if array.size else 0
         return array.astype("<i4"), next(p for p in (1, 2, 3, 4) if largest < 2 ** (8 * p - 1)), 1.0
-    if (array == array.astype(np.float32)).all():
-        return array.astype("<f4"), 4, None
+    with np.errstate(over="ignore"):  # what float32 has no room for becomes infinite, is another number, and stays
+        single = array.astype("<f4")
+    if (array == single).all():
+        return single, 4, None
     return array.astype("<f8"), 8, None
 
 
