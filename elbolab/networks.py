@@ -4,7 +4,8 @@ Both broadcast over any leading axes, so that (particles, batch, latent) works l
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import pairwise
 from math import prod
 from typing import Literal
@@ -12,8 +13,9 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-Activation = Literal["softplus", "tanh", "relu"]
-ACTIVATIONS: dict[str, type[nn.Module]] = {"softplus": nn.Softplus, "tanh": nn.Tanh, "relu": nn.ReLU}
+Activation = Literal["softplus", "tanh", "relu", "leaky"]
+ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {"softplus": nn.Softplus, "tanh": nn.Tanh, "relu": nn.ReLU}
+ACTIVATIONS["leaky"] = partial(nn.LeakyReLU, 0.3)  # the slope of Shi et al., 2022
 
 
 class _Log1p(nn.Module):

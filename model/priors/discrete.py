@@ -1,4 +1,4 @@
-"""Priors over bits and categories, and over their relaxations; the logits are learned."""
+"""Priors over bits and categories, and over their relaxations; the logits are learned unless it is said."""
 
 import pyro.distributions as dist
 import torch
@@ -14,9 +14,13 @@ class Bernoulli(Prior):
 
     support = constraints.boolean
 
-    def __init__(self, latent: int) -> None:
+    def __init__(self, latent: int, *, learned: bool = True) -> None:
+        """
+        Args:
+            learned: whether the logits are; else they stay 0, and every code has the same probability.
+        """
         super().__init__(latent)
-        self.logits = nn.Parameter(torch.zeros(latent))
+        self.logits = nn.Parameter(torch.zeros(latent), requires_grad=learned)
 
     def forward(self) -> dist.TorchDistribution:
         return dist.Bernoulli(logits=self.logits).to_event(1)

@@ -3,7 +3,7 @@ import torch
 
 from elbolab.networks import MLP, Convolutional, Residual
 
-NETWORKS = [MLP(16), MLP([12, 8], activation="tanh"), MLP(16, activation="relu"), Convolutional(8, channels=4)]
+NETWORKS = [MLP(16), MLP([12, 8], activation="tanh"), MLP(16, activation="leaky"), Convolutional(8, channels=4)]
 NETWORKS += [
     MLP([12, 8], normalize=True),
     Residual(8, channels=4, blocks=2),
@@ -72,3 +72,8 @@ def test_normalised_layers_do_not_see_how_large_their_input_is():
             torch.nn.init.zeros_(parameter)
     x = torch.randn(4, 5, dtype=torch.float64)
     torch.testing.assert_close(encoder(1000 * x), encoder(2000 * x), rtol=1e-6, atol=1e-6)
+
+
+def test_leaky_units_keep_the_published_share_of_what_is_negative():
+    leaky = MLP([1], activation="leaky").encoder((1,), 1)[-1][1]
+    torch.testing.assert_close(leaky(torch.tensor([-2.0, 2.0])), torch.tensor([-0.6, 2.0]))

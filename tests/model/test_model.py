@@ -7,6 +7,7 @@ from pyro import poutine
 
 from model import Model
 from model.likelihoods import Bernoulli
+from model.priors import Bernoulli as Bits
 from model.priors import StandardNormal
 
 
@@ -56,3 +57,10 @@ def test_beta_weighs_the_latent_alone(model, x):
     weighted = traced(model, x)
     torch.testing.assert_close(weighted.nodes["z"]["log_prob"], 4 * plain.nodes["z"]["log_prob"])
     assert torch.equal(weighted.nodes["x"]["log_prob"], plain.nodes["x"]["log_prob"])
+
+
+def test_a_prior_of_bits_that_is_not_learned_stays_uniform():
+    prior = Bits(3, learned=False)
+    assert not [p for p in prior.parameters() if p.requires_grad]
+    assert prior().mean.tolist() == [0.5] * 3
+    assert [p for p in Bits(3).parameters() if p.requires_grad]
