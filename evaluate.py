@@ -9,16 +9,15 @@ import sys
 if __name__ == "__main__":  # the imports take seconds: who stops the program meanwhile gets no traceback
     signal.signal(signal.SIGINT, lambda *_: sys.exit(130))
 
+from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pyro
-import torch
 from torch import Tensor
 
 from elbolab import Evidence, evidence
 from elbolab.report.page import LIMIT
-from training import Experiment, Kept, Parser, RunFolder, answered, figures, refuse_mistakes
+from training import Experiment, Kept, Parser, RunFolder, answered, pictures, refuse_mistakes, using
 from training.run import posterior_means
 
 ACTIVE = 0.01  # variance over data of a unit's posterior mean (Burda et al., 2016, Importance Weighted Autoencoders)
@@ -72,7 +71,7 @@ def evaluate(
         summary["perplexity"] = perplexity(found, test)
     folder.summarize({"test": summary})
     print(told(summary))
-    draw(lab, means, folder, history, shown)
+    pictures.draw(lab, means, folder, history, shown)
     print(f"figures: {folder.path / 'figures'}")
     if report:
         from training.report import write  # the tracer takes a second to import
@@ -119,45 +118,38 @@ def told(summary: dict[str, float]) -> str:
     )
 
 
-@torch.no_grad()
-def draw(lab: Experiment, means: Tensor, folder: RunFolder, history: list[dict], shown: int) -> None:
-    """Writes the pictures of a run."""
-    path, test = folder.path / "figures", lab.dataset.test
-    shown = min(shown, len(test))
-
-    def decoded(z: Tensor) -> np.ndarray:
-        return lab.model.decode(z).mean.cpu().numpy()
-
-    pairs = [test[:shown].cpu().numpy(), decoded(means[:shown])]
-    reconstructions = figures.grid(pairs, ["test data", "mean of p(x|z)\nat the mean\nof q(z|x)"], "Reconstructions")
-    figures.save(reconstructions, path / "reconstructions.png")
-
-    samples = decoded(lab.model.prior().sample(torch.Size([5 * shown])))
-    rows = samples.reshape(5, shown, *samples.shape[1:])
-    figures.save(figures.grid(rows, [""] * 5, "Means of p(x|z) for z drawn from the prior"), path / "samples.png")
-
-    steps = torch.linspace(0, 1, shown, device=means.device)[:, None]
-    walks = [decoded(means[i] + steps * (means[i + 1] - means[i])) for i in range(0, min(10, len(means) - 1), 2)]
-    walk = figures.grid(walks, [""] * len(walks), "Walks between the posterior means of two test data (left, right)")
-    figures.save(walk, path / "walk.png")
-
-    centred = means - means.mean(0)
-    _, spread, directions = torch.linalg.svd(centred, full_matrices=False)
-    codes = torch.nn.functional.pad(centred @ directions[:2].T, (0, max(0, 2 - means.shape[1])))
-    kept = (spread[:2].square().sum() / spread.square().sum().clamp(min=1e-30)).item()
-    figures.save(figures.latent_space(codes.cpu().numpy(), lab.dataset.test_labels, kept), path / "latent.png")
-    if history:
-        figures.save(figures.curves(history), path / "curves.png")
-
-
 def main(argv: list[str] | None = None) -> int:
-    parser = Parser(prog="evaluate.py", description="Test ELBO, -log p(x), active units and figures of a run.")
-    parser.add_argument("--trust-code", action="store_true", help="let the run name classes of other programs")
-    parser.add_argument("--report", action="store_true", help="also write report.html, in which the model computes")
-    parser.add_function_arguments(evaluate, as_positional=True, skip={"report", "trust_code"})
+    parser = Parser(
+        prog="evaluate.py",
+        description="Judges a run: test ELBO, -log p(x), active units and figures. Or, with a command, uses it.",
+    )
+    _add(parser, evaluate, report="also write report.html, in which the model computes")
+    commands = parser.add_subcommands(required=False, dest="command")
+    for name, function in using.COMMANDS.items():
+        command = Parser(description=" ".join((function.__doc__ or "").partition("Args:")[0].split()))
+        _add(command, function, "run")
+        commands.add_subcommand(name, command, help=(function.__doc__ or "").partition("\n")[0])
+        command.prog = f"evaluate.py RUN {name}"
     with answered():
         options = parser.parse_args(argv)
-        return evaluate(**{name: value for name, value in options.items() if name != "config"})
+        given = {name: value for name, value in options.items(branches=True) if name not in ("config", "command")}
+        own = given.pop(options.command, None) if options.command else None
+        given = {name: value for name, value in given.items() if "." not in name}
+        if own is None:
+            return evaluate(**given)
+        if stray := [n for n, v in given.items() if n != "run" and v != parser.get_default(n)]:
+            parser.error(f"--{stray[0]} before {options.command} would judge the run: options of a command follow it")
+        with refuse_mistakes():
+            chosen = {name: value for name, value in own.items() if name != "config"}
+            return using.COMMANDS[options.command](options.run, **chosen)
+
+
+def _add(parser: Parser, function: Callable[..., int], *skip: str, **switches: str) -> None:
+    """The options of a function: its positional arguments by their place, switches without a value."""
+    switches |= {"trust_code": "let the run name classes of other programs"}
+    for name, words in switches.items():
+        parser.add_argument(f"--{name.replace('_', '-')}", action="store_true", help=words)
+    parser.add_function_arguments(function, as_positional=True, skip={*skip, *switches})
 
 
 if __name__ == "__main__":

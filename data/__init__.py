@@ -1,7 +1,7 @@
 """Real data sets: each split is one tensor that lives on the training device."""
 
 from data.arrays import Arrays
-from data.dataset import Data, DataError, Dataset, Splits
+from data.dataset import Data, DataError, Dataset, Other, Splits
 from data.folder import Images
 from data.images import MNIST, BinarizedMNIST, Digits, FashionMNIST
 from data.table import Newsgroups, Table
@@ -17,6 +17,7 @@ __all__ = [
     "FashionMNIST",
     "Images",
     "Newsgroups",
+    "Other",
     "Splits",
     "Table",
 ]

@@ -43,6 +43,21 @@ def arrays(path: Path, wanted: Sequence[str]) -> tuple[dict[str, np.ndarray], li
     raise DataError(f"cannot read arrays from {path}: it is neither a .npy nor a .npz file")
 
 
+def one_array(path: Path, name: str | None) -> np.ndarray:
+    """The array of a `.npy`, or of a `.npz` the one of this name, or the only one.
+
+    Raises:
+        DataError: as `arrays`; there is none of this name, or several and no name.
+    """
+    found, there = arrays(path, () if name is None else (name,))
+    if name is None and len(there) == 1:
+        found, name = arrays(path, there)[0], there[0]
+    if name not in found:
+        several = "say which is meant by its name" if name is None else f"there is no {name}"
+        raise DataError(f"{path} has the arrays {', '.join(there) or 'none'}: {several}")
+    return found[name]
+
+
 def _members(file: BinaryIO, path: Path, wanted: Sequence[str]) -> tuple[dict[str, np.ndarray], list[str]]:
     with zipfile.ZipFile(file) as archive:
         there = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
-from data.array_files import arrays
-from data.dataset import Binarize, Data, DataError, Splits
+from data.array_files import arrays, one_array
+from data.dataset import Binarize, Data, DataError, Dataset, Other, Splits
 from data.sparse import Rows, declared_width
 
 _LABELS = ("train_labels", "test_labels")
@@ -57,6 +57,18 @@ class Arrays(Data):
         kept, held = train_test_split(np.arange(len(train)), test_size=self.holdout, random_state=0)
         train_labels, test_labels = (None, None) if labels is None else (labels[kept], labels[held])
         return Splits(train[kept] / self.scale, train[held] / self.scale, train_labels, test_labels)
+
+    def read(self, path: Path, array: str | None, like: Dataset) -> Other:
+        """As of every source, divided by `scale`; sparse rows where the run's data are."""
+        if not self.csr:
+            return Other(one_array(path, array) / self.scale)
+        parts, _ = arrays(path, ("indptr", "indices", "counts", "data", "shape"))
+        try:
+            rows = Rows.of(parts, "")
+            columns = max(rows.width, declared_width(parts.get("shape")), *like.shape)
+            return Other(rows.dense(columns) / self.scale)
+        except ValueError as error:
+            raise DataError(f"{path}: its sparse rows do not fit together: {error}") from error
 
     def _plain(self) -> dict[str, np.ndarray]:
         parts, there = arrays(self.path, ("train", "test", *_LABELS))

@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -36,6 +37,13 @@ class Splits(NamedTuple):
     def shape(self) -> tuple[int, ...]:
         """The shape of one datum."""
         return tuple(self.train.shape[1:])
+
+
+class Other(NamedTuple):
+    """Data that a trained run is asked about: shape (count, *datum), and what they are called where they have names."""
+
+    x: np.ndarray
+    names: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,6 +129,21 @@ class Data(ABC):
     @abstractmethod
     def splits(self) -> Splits:
         """Reads the source."""
+
+    def read(self, path: Path, array: str | None, like: Dataset) -> Other:
+        """Data from another file, as this source gives its own: of a `.npy`, or the `array` of a `.npz`.
+
+        Args:
+            path: the file.
+            array: which one of a `.npz`; not needed where it has one alone.
+            like: this source's data.
+
+        Raises:
+            DataError: the file is missing, broken or of another kind, or has several arrays and none was named.
+        """
+        from data.array_files import one_array  # which raises this module's errors
+
+        return Other(one_array(path, array))
 
     def load(
         self,

@@ -10,7 +10,7 @@ from typing import Literal
 
 import numpy as np
 
-from data.dataset import Binarize, Data, DataError, Splits
+from data.dataset import Binarize, Data, DataError, Dataset, Other, Splits
 from data.fetch import cached
 
 ENDINGS = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp"})
@@ -72,6 +72,16 @@ class Images(Data):
             raise DataError(f"{self.path}: train images are {shapes[0]}, test images {shapes[1]}; say --data.size")
         labels = [_labels(files, names) for files in (train, test)]
         return Splits(*(_scaled(a) for a in arrays), *labels, label_names=names)
+
+    def read(self, path: Path, array: str | None, like: Dataset) -> Other:
+        """An image or a folder of them, sized and coloured as the run's; other files are arrays in [0, 1]."""
+        if not path.is_dir() and path.suffix.lower() not in ENDINGS:
+            return super().read(path, array, like)
+        files = _files(path) if path.is_dir() else [path]
+        if not files:
+            raise DataError(f"{path} holds no images ({', '.join(sorted(ENDINGS))})")
+        place = path if path.is_dir() else path.parent
+        return Other(_scaled(self._decoded(files)), tuple(str(file.relative_to(place)) for file in files))
 
     def _folder(self, names: Sequence[str]) -> Path | None:
         return next((self.path / name for name in names if (self.path / name).is_dir()), None)

@@ -1,12 +1,12 @@
 """Tables and word counts: a row per datum, columns with names."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from data.dataset import Binarize, Data, DataError, Splits
+from data.dataset import Binarize, Data, DataError, Dataset, Other, Splits
 from data.fetch import cached
 
 if TYPE_CHECKING:
@@ -47,49 +47,60 @@ class Table(Data):
         self.holdout, self.standardize = holdout, standardize
 
     def splits(self) -> Splits:
-        frame = self._frame()
+        frame = self._frame(self.path)
+        if len(frame) < 2:
+            raise DataError(f"{self.path} holds {len(frame)} rows: two at least are needed")
         own = [name for name in (self.label, self.split) if name is not None]
         wanted = self.columns or [name for name in frame.columns if name not in own]
         if missing := [name for name in [*wanted, *own] if name not in frame.columns]:
             raise DataError(f"{self.path} has no column {missing[0]!r}; it has {_few(frame.columns)}")
-        values = self._numbers(frame[wanted])
+        values = self._numbers(frame[wanted], self.path)
         kept, held = self._rows(frame)
         if self.standardize:
             mean, deviation = values[kept].mean(0), values[kept].std(0)
             if not deviation.all():
                 raise DataError(f"{self.path}: column {wanted[int(np.argmin(deviation))]!r} never changes")
             values = (values - mean) / deviation
+            self._standard = mean, deviation
         labels, names = self._labels(frame)
         chosen = (None, None) if labels is None else (labels[kept], labels[held])
         return Splits(values[kept], values[held], *chosen, label_names=names, columns=tuple(map(str, wanted)))
 
-    def _frame(self) -> "pd.DataFrame":
-        readers = {".csv": _csv, ".parquet": _parquet, ".h5ad": _h5ad}
-        if self.path.suffix not in readers:
-            raise DataError(f"{self.path}: a table is one of {', '.join(readers)}")
+    def read(self, path: Path, array: str | None, like: Dataset) -> Other:
+        """A table with the run's columns, standardised as they were; arrays of its columns from other files."""
+        if path.suffix not in _READERS:
+            return super().read(path, array, like)
+        frame, names = self._frame(path), list(like.columns or ())
+        frame.columns = frame.columns.map(str)
+        if missing := [name for name in names if name not in frame.columns]:
+            raise DataError(f"{path} has no column {missing[0]!r}; it has {_few(frame.columns)}")
+        values = self._numbers(frame[names], path)
+        return Other((values - self._standard[0]) / self._standard[1] if self.standardize else values)
+
+    def _frame(self, path: Path) -> "pd.DataFrame":
+        if path.suffix not in _READERS:
+            raise DataError(f"{path}: a table is one of {', '.join(_READERS)}")
         try:
-            frame = readers[self.path.suffix](self.path)
+            frame = _READERS[path.suffix](path)
         except ImportError as error:
-            raise DataError(f"{self.path}: {error}; pip install 'elbolab[tables]'") from error
+            raise DataError(f"{path}: {error}; pip install 'elbolab[tables]'") from error
         except Exception as error:  # every format's library has errors of its own
-            raise DataError(f"{self.path} cannot be read: {str(error).strip().splitlines()[0]}") from error
-        if len(frame) < 2:
-            raise DataError(f"{self.path} holds {len(frame)} rows: two at least are needed")
+            raise DataError(f"{path} cannot be read: {str(error).strip().splitlines()[0]}") from error
         if not frame.columns.is_unique:
-            raise DataError(f"{self.path} has two columns named {frame.columns[frame.columns.duplicated()][0]!r}")
+            raise DataError(f"{path} has two columns named {frame.columns[frame.columns.duplicated()][0]!r}")
         return frame
 
-    def _numbers(self, frame: "pd.DataFrame") -> np.ndarray:
+    def _numbers(self, frame: "pd.DataFrame", path: Path) -> np.ndarray:
         for name, dtype in frame.dtypes.items():
             if dtype.kind not in "buif":
                 raise DataError(
-                    f"{self.path}: column {name!r} holds {dtype}, not numbers: leave it out by --data.columns, or"
+                    f"{path}: column {name!r} holds {dtype}, not numbers: leave it out by --data.columns, or"
                     " make it the label"
                 )
         absent = frame.isna().sum()
         if absent.any():
             name = absent.idxmax()
-            raise DataError(f"{self.path}: {absent[name]} values of column {name!r} are missing")
+            raise DataError(f"{path}: {absent[name]} values of column {name!r} are missing")
         return frame.to_numpy(np.float32)
 
     def _rows(self, frame: "pd.DataFrame") -> tuple[np.ndarray, np.ndarray]:
@@ -129,6 +140,9 @@ def _h5ad(path: Path) -> "pd.DataFrame":
     cells = anndata.read_h5ad(path)
     counts = cells.X if isinstance(cells.X, np.ndarray) else cells.X.toarray()
     return pd.concat([pd.DataFrame(counts, cells.obs_names, cells.var_names), cells.obs], axis=1)
+
+
+_READERS: dict[str, Callable[[Path], Any]] = {".csv": _csv, ".parquet": _parquet, ".h5ad": _h5ad}
 
 
 def _few(names: Sequence[Any]) -> str:

@@ -123,6 +123,7 @@ class Experiment:
         legality.check_objective(self.elbo)
         self.seed, self.beta = seed, beta
         self.device = device_named(device)
+        self.source = data
         splits = data.splits()
         room.check_parameters(lambda: self._parts(prior, likelihood, guide, network(hidden), splits.shape, latent))
         pyro.set_rng_seed(seed)

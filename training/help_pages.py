@@ -30,6 +30,9 @@ def page(
         if found:
             lines += [f"{title}:", *(line for action in found for line in _described(action, choices)), ""]
     subcommands = getattr(parser, "_subcommands_action", None)
+    lines += (
+        [f"commands, each with a --help of its own: {parser.prog} {_positional(parser)}COMMAND"] if subcommands else []
+    )
     for name, command in (subcommands.choices if subcommands else {}).items():
         lines += [f"  {name:<{_COLUMN - 2}}{subcommands_help(subcommands, name) or command.description or ''}".rstrip()]
     if parser.epilog:

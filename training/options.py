@@ -1,5 +1,6 @@
 """The command line and YAML files: `jsonargparse` reads signatures; here is only what its errors leave out."""
 
+import argparse
 import difflib
 import inspect
 import re
@@ -23,6 +24,7 @@ class Parser(jsonargparse.ArgumentParser):
     """
 
     choices: Mapping[str, tuple[type, ...]] = MappingProxyType({})
+    _given: Sequence[str] = ()
     groups_of_options: Mapping[str, tuple[str, ...]] = MappingProxyType({})
 
     def __init__(self, **settings: Any) -> None:
@@ -31,8 +33,9 @@ class Parser(jsonargparse.ArgumentParser):
 
     def parse_args(self, args: Sequence[str] | None = None, *more: Any, **settings: Any) -> jsonargparse.Namespace:
         """As everywhere; what is named to be imported is looked at before anything is."""
+        self._given = [str(argument) for argument in (sys.argv[1:] if args is None else args)]
         try:
-            trust.command_line([str(argument) for argument in (sys.argv[1:] if args is None else args)])
+            trust.command_line(self._given)
         except ValueError as error:
             self.error(str(error))
         return super().parse_args(args, *more, **settings)
@@ -56,7 +59,15 @@ class Parser(jsonargparse.ArgumentParser):
 
     def _explained(self, message: str) -> str:
         if unknown := re.search(r"unrecognized arguments: --([\w.]+)", message):
-            return f"there is no option --{unknown[1]}; {_named(unknown[1], [a.dest for a in self._actions], '--')}"
+            own = [a.dest for a in self._actions if a.option_strings and a.help != argparse.SUPPRESS]
+            return f"there is no option --{unknown[1]}; {_named(unknown[1], own, '--')}"
+        if refused := re.search(r"argument command: invalid choice: '(.*)' \(choose from (.*)\)", message):
+            # The value of an option that there is not is taken for a command.
+            at = self._given.index(refused[1]) if refused[1] in self._given else 0
+            if at and self._given[at - 1].startswith("--"):
+                return self._explained(f"unrecognized arguments: {self._given[at - 1]}")
+            commands = re.findall(r"'([^']+)'", refused[2])
+            return f"there is no command {refused[1]}; {_named(refused[1], commands)}"
         option = re.search(r'arser key "(\w+)', message)
         classes = {cls.__name__: cls for cls in self.choices.get(option[1], ())} if option else {}
         if not classes:

@@ -18,12 +18,15 @@ from training import checkpoint, lock, settings
 from training.checkpoint import CheckpointError
 
 FIGURES = ("reconstructions", "samples", "walk", "latent", "curves")
+# What a use of the run writes, where its user names no other file.
+USES = {"encode": "codes.npz", "sample": "samples.npz", "reconstruct": "reconstructions.npz", "score": "scores.npz"}
 _CONFIG = "config.yaml"
 _WRITTEN = (
     "environment.json",
     "metrics.jsonl",
     "summary.json",
     "report.html",
+    *USES.values(),
     *checkpoint.FILES.values(),
     checkpoint.SIDECAR,
     *(f"figures/{name}.png" for name in FIGURES),

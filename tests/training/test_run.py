@@ -65,13 +65,31 @@ def test_grey_levels_are_binarised_as_the_test_set_was(run):
         (np.zeros((0, 8, 8)), "shape"),
         (np.full((1, 8, 8), np.nan), "finite"),
         (np.array([["a"]]), "numbers"),
-        (np.full((1, 8, 8), 2.0), "no mass at 2"),
+        (np.full((1, 8, 8), 2.0), "from 2 to 2, and the run's from 0 to 1"),
     ],
 )
 def test_what_is_refused(x, said, run):
     assert run.model.likelihood.support is constraints.boolean
     with pytest.raises(ValueError, match=said):
         run.encode(x)
+
+
+def test_what_the_likelihood_has_no_mass_for_is_refused(small, tmp_path):
+    assert train.main([*small, "--epochs", "1", "--out", str(tmp_path / "run")]) == 0
+    with pytest.raises(ValueError, match="Bernoulli has no mass at 0.5"):
+        Run(tmp_path / "run", device="cpu").encode(np.full((1, 2, 3), 0.5))
+
+
+def test_other_units_are_refused_and_outliers_are_not(tmp_path):
+    x = np.random.default_rng(0).normal(size=(60, 4)).astype(np.float32)
+    np.save(tmp_path / "x.npy", x)
+    options = f"--data Arrays --data.path {tmp_path}/x.npy --likelihood Normal --latent 2 --hidden 4 --epochs 1"
+    assert train.main([*options.split(), "--out", str(tmp_path / "run")]) == 0
+    run = Run(tmp_path / "run", device="cpu")
+    far = x[:2] + np.array([0, 0, 0, 30], np.float32)
+    assert run.encode(far).shape == (2, 2)
+    with pytest.raises(ValueError, match="the run's from"):
+        run.encode(1000 * x)
 
 
 @pytest.mark.parametrize("format", ["onnx", "pt2"])
