@@ -44,7 +44,7 @@ class DiagonalNormal(Posterior):
 
     def _of_softplus(self, h: Tensor) -> Tensor:
         # log softplus(h) tends to h itself far below 0, where softplus underflows.
-        log_deviation = torch.where(h < -20, h, F.softplus(h.clamp(min=-20)).log())
+        log_deviation = F.softplus(h.clamp(min=-20)).log() + (h + 20).clamp(max=0)
         return bounded(2 * log_deviation, self.bound)
 
     def location_and_log_variance(self, x: Tensor) -> tuple[Tensor, Tensor]:

@@ -29,20 +29,7 @@ PROGRAMS = 40  # of which every estimator sees some
 EACH = 4
 # Of every family one, for the programs that went wrong once; the slow suite takes all.
 CORE = ["PathwiseAnalyticKL", "StickingTheLanding", "PerSite(2)", "NVIL", "DReG(2)", "VIMCO(2)", "DisARM", "REBAR"]
-# What is wrong still, and why. It has to fail, or be taken from here.
-KNOWN = {
-    ("a Delta in the guide", "DisARM"): "without latents",
-    ("a Delta in the guide", "REBAR"): "without latents",
-    ("a Delta in the guide", "Enumeration"): "without latents",
-    ("bits that are compared", "REBAR"): "a relaxed bit jumps where it is compared",
-    ("bits that are rounded", "REBAR"): "a relaxed bit jumps where it is rounded",
-    ("flow by hand", "PIWAE(1, batches=2)"): "a Delta's parameters have neither bound's gradient",
-    ("a sum over particles, not vectorised", "Pathwise(sobol)"): "refused without the estimator's name",
-}
-KNOWN_CLAIMS = {
-    "Pathwise(antithetic)": "what is not symmetric is refused without the estimator's name",
-    "Pathwise(sobol)": "what has no quantiles is refused without the estimator's name",
-}
+CORE += ["PIWAE(1, batches=2)", "Enumeration", "Pathwise(sobol)"]
 SLOW_MUTANTS = ("BaselinePutBackTwice", "ScoreFivePercent", "DeafRLOO", "UncheckedREBAR", "UncheckedPathwiseAnalyticKL")
 
 
@@ -57,9 +44,7 @@ def known(seed: int) -> Answers:
 
 
 @pytest.mark.parametrize("claim", CLAIMS, ids=lambda claim: claim.label)
-def test_right_or_refused(request, claim):
-    if claim.label in KNOWN_CLAIMS:
-        request.applymarker(pytest.mark.xfail(reason=KNOWN_CLAIMS[claim.label], strict=True))
+def test_right_or_refused(claim):
     start = CLAIMS.index(claim)
     for index in range(EACH):
         seed = (start + 3 * index) % PROGRAMS
@@ -81,17 +66,8 @@ def test_programs_that_went_wrong_for_all(program):
 def right_or_refused(program, claims):
     exact = answers(program, EFFORT)
     for claim in claims:
-        if (program.name, claim.label) not in KNOWN:
-            outcome = compare(claim, program, exact, EFFORT)
-            assert not outcome.failed, str(outcome)
-
-
-@pytest.mark.parametrize(("name", "label"), KNOWN)
-def test_what_is_known_to_be_wrong(request, name, label):
-    request.applymarker(pytest.mark.xfail(reason=KNOWN[name, label], strict=True))
-    (program,) = (landmark for landmark in LANDMARKS if landmark.name == name)
-    outcome = compare(BY_LABEL[label], program, answers(program, EFFORT), EFFORT)
-    assert not outcome.failed, str(outcome)
+        outcome = compare(claim, program, exact, EFFORT)
+        assert not outcome.failed, str(outcome)
 
 
 @pytest.mark.slow
@@ -118,6 +94,20 @@ def test_a_planted_error_is_seen(mutant):
         if outcome.verdict in (WRONG, ANSWERED):
             return
     pytest.fail(f"not seen: {outcome}")
+
+
+@pytest.mark.parametrize(
+    ("name", "mutant"),
+    [
+        ("bits that are compared", "UncheckedREBAR"),
+        ("bits that are rounded", "UncheckedREBAR"),
+        ("flow by hand", "MovedWithItsPoints"),
+    ],
+)
+def test_what_a_check_keeps_out_is_wrong(name, mutant):
+    (program,) = (landmark for landmark in LANDMARKS if landmark.name == name)
+    (planted,) = (one for one in MUTANTS if one.name == mutant)
+    assert compare(planted, program, answers(program, Effort(2000)), Effort(2000)).verdict == WRONG
 
 
 @pytest.mark.parametrize("label", ["RLOO", "MovingAverage", "DReG(2)"])

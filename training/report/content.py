@@ -9,7 +9,7 @@ import torch
 from pyro.distributions import constraints
 from torch import Tensor
 
-from elbolab.graph.trace import unchecked
+from elbolab.validation import unvalidated
 from training.experiment import Experiment
 from training.report.programs import Exported, Parts
 from training.run_folder import RunFolder
@@ -84,7 +84,7 @@ def put(found: Exported, lab: Experiment, means: Tensor) -> dict[str, int]:
 def checks(found: Exported, values: Sequence[Tensor], x: Tensor) -> list[dict[str, Any]]:
     """For every program: what Python's own arithmetic makes of the page's constants, for the page to compare."""
     made = []
-    with unchecked(), torch.no_grad():
+    with unvalidated(), torch.no_grad():
         z = torch.zeros(1, 1)
         for seed, name in enumerate(("draw", "prior")):
             if name in found.programs:
@@ -110,7 +110,7 @@ def references(found: Exported, parts: Parts, data: Tensor) -> list[dict[str, An
     made = []
     if "draw" not in found.programs:
         return []
-    with unchecked(), torch.no_grad():
+    with unvalidated(), torch.no_grad():
         for datum, x in enumerate(data[:REFERENCES].split(1)):
             noise, (z, _) = found.check("draw", found.constants.values, x, seed=100 + datum)
             made.append({"datum": datum, "noise": noise, "losses": parts.losses(x, z)})
@@ -121,7 +121,7 @@ def references(found: Exported, parts: Parts, data: Tensor) -> list[dict[str, An
 def per_latent(parts: Parts, x: Tensor) -> list[float] | None:
     """The test set's mean KL of every latent, where it is a sum over latents in closed form; else None."""
     try:
-        with unchecked():
+        with unvalidated():
             found = torch.cat([parts.kl(block) for block in x[:PER_LATENT].split(100)])
     except NotImplementedError:
         return None

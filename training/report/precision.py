@@ -7,8 +7,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from elbolab.graph.trace import unchecked
 from elbolab.report.constants import worst
+from elbolab.validation import unvalidated
 from training.report.programs import OF_THE_ENCODER, Exported, Parts, exported
 
 EXACT = 1e-4  # nats that the page's numbers may be off by, for every datum that it shows
@@ -104,7 +104,7 @@ def apart(found: Exported, data: Tensor, bits: float | None, only: int | None = 
 def _numbers(found: Exported, values: list[Tensor], data: Tensor) -> list[list[Tensor]]:
     """Everything in nats, for every datum and its own noise; of a decoder alone, at draws of the prior."""
     programs, numbers = found.programs, []
-    with unchecked():
+    with unvalidated():
         for seed, x in enumerate(data.split(1)):
             if "draw" in programs:
                 z, log_q = found.check("draw", values, x, seed=seed)[1]

@@ -11,11 +11,11 @@ from pyro.infer import ELBO, Trace_ELBO, TraceMeanField_ELBO
 from torch import Tensor, nn
 from torch.distributions import Distribution, kl_divergence
 
-from elbolab.graph.trace import unchecked
 from elbolab.programs.kl import analytic_kl
 from elbolab.report.constants import Constants
 from elbolab.report.noise import Noise
 from elbolab.report.program import NoJavaScript, Program, program
+from elbolab.validation import unvalidated
 from guide.posteriors import DiagonalNormal
 from model.likelihoods import Bernoulli
 from model.priors import StandardNormal
@@ -34,7 +34,7 @@ class Parts:
         for part in (self.model, self.guide):
             part.requires_grad_(False).eval()
         x = lab.dataset.test[:1].cpu().double()
-        with unchecked():
+        with unvalidated():
             self.pathwise = bool(self.guide.posterior(x).has_rsample)
 
     def names(self) -> dict[str, str]:
@@ -103,7 +103,7 @@ class Parts:
         site.nodes["z"]["value"] = z
         replayed = poutine.replay(self.guide, trace=site)
         found = {}
-        with unchecked():
+        with unvalidated():
             for name in self.objectives():
                 found[name] = float(PYROS[name]().loss(self.model, replayed, x))
         return found
@@ -130,7 +130,7 @@ class Exported:
 def exported(parts: Parts, x: Tensor, *, without: dict[str, str] | None = None) -> Exported:
     """All programs of a run that can be exported; those in `without` are refused for the reason there."""
     found = Exported(refused=dict(without or {}))
-    with unchecked(), torch.random.fork_rng(devices=[]):
+    with unvalidated(), torch.random.fork_rng(devices=[]):
         z = parts.draw(x)[0]
         q, p = parts.guide.posterior(x), parts.model.prior()
         if "kl" not in found.refused and analytic_kl(q, p.expand(q.batch_shape)) is None:

@@ -118,6 +118,8 @@ class _Grammar:
             return f"c3[{name}]"
         if site.family == "OneHotCategorical":
             return f"({name} @ c3)"
+        if site.family == "Bernoulli" and self.chance(0.12):
+            name = self.one([f"({name} > 0.5).double()", f"{name}.round()", f"{name}.long().double()"])
         if site.size:
             return f"({name} @ c2)"
         if site.family == "LogNormal":
@@ -181,11 +183,12 @@ class _Grammar:
             if self.chance(0.7):
                 features["d"] = "d"
         covered: set[str] = set()
-        for index in range(self.one([1, 2, 3], [0.5, 0.4, 0.1])):
+        count = self.one([0, 1, 2, 3], [0.04, 0.48, 0.38, 0.1])
+        for index in range(count):
             names = tuple(self.plates)
             plates = names if self.chance(0.85) or self.loops() else self.place(0.5)
             sites.append(self.observed(f"x{index or ''}", plates, sites, features, covered))
-        if self.chance(0.2):
+        if self.chance(0.2) or not count:
             plates = self.place(0.6)
             inside = [site for site in latents if set(site.plates) <= set(plates)]
             base = features[self.one(inside).name] if inside and self.chance(0.7) else ""

@@ -189,6 +189,12 @@ LANDMARKS = [
     _bit(name="bits that are compared", patches=(("w * z", "w * (z > 0.5).double()"),)),
     _bit(name="bits that are rounded", patches=(("w * z", "w * z.round()"),)),
     _bit(name="bits as an index", patches=(("m + w * z", "torch.stack([m, m + w])[z.long()]"),)),
+    _program(
+        name="no data in the plate",
+        model=[_site("z", "Bernoulli", "p"), _site("extra", "factor", "f * z")],
+        guide=[_site("z", "Bernoulli", "q")],
+        parameters={"p": 0.2, "q": 0.3, "f": 0.7},
+    ),
     _weights(),
     _bit(guide=[_site("u", "Bernoulli", "f")], name="a latent of the guide alone"),
     _bit(guide=[_site("u", "Bernoulli", "f", infer=AUXILIARY)], name="an auxiliary of the guide"),

@@ -13,6 +13,7 @@ from pyro.poutine.messenger import Messenger
 
 from elbolab.estimators import (
     IWAE,
+    PIWAE,
     REBAR,
     REINFORCE,
     RLOO,
@@ -23,7 +24,8 @@ from elbolab.estimators import (
     Pathwise,
     PathwiseAnalyticKL,
 )
-from tests.elbolab.random_programs.claims import Claim
+from elbolab.estimators.score import log_mean
+from tests.elbolab.random_programs.claims import BY_LABEL, Claim
 from tests.elbolab.random_programs.program import Program, Site
 
 
@@ -99,6 +101,17 @@ class WrongValue(DReG):
 
     def estimate(self, draw):
         return Estimate(draw.log_weight().mean(0), super().estimate(draw).surrogate)
+
+
+class MovedWithItsPoints(PIWAE):
+    """What the model's own terms weigh moves the guide's point masses too."""
+
+    def estimate(self, draw):
+        log_weight = draw.log_weight()
+        by_batch = log_weight.detach().reshape(self.batches, self.num_particles, -1).softmax(1) / self.batches
+        more = log_weight.detach().softmax(0) - by_batch.reshape(log_weight.shape)
+        still = {name: value.detach() for name, value in draw.values.items()}
+        return Estimate(log_mean(log_weight), self.mean_of_bounds(log_weight) + (more * draw.log_p(still)).sum(0))
 
 
 def _iwae(draw):
@@ -200,7 +213,17 @@ def _mutants() -> list[Mutant]:
         of_pair(unchecked(IWAE), lambda program: bool(program.refuse_multisample)),
         of_elbo(unchecked(REBAR), lambda program: _dependent(program)),
         of_elbo(unchecked(PathwiseAnalyticKL), _discrete),
+        Mutant(
+            **BY_LABEL["PIWAE(1, batches=2)"].__dict__ | {"label": "MovedWithItsPoints"},
+            cls=MovedWithItsPoints,
+            matters=_flow,
+        ),
     ]
+
+
+def _flow(program: Program) -> bool:
+    """A Delta with parameters of its own, of what is drawn."""
+    return program.local() and any(len(site.args) > 1 and site.family == "Delta" for site in program.guide)
 
 
 def _dependent(program: Program) -> bool:

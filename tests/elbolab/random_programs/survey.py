@@ -1,15 +1,18 @@
 """Many programs, all estimators: what was right, what was refused, what failed."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from tests.elbolab.random_programs.claims import CLAIMS, Claim
 from tests.elbolab.random_programs.comparison import (
+    ANSWERED,
+    CRASHED,
     FAILURES,
     REFUSED,
     RIGHT,
     UNKNOWN,
+    WRONG,
     Answers,
     Effort,
     Outcome,
@@ -17,6 +20,7 @@ from tests.elbolab.random_programs.comparison import (
 )
 from tests.elbolab.random_programs.program import Program
 
+HEADING = "## On random programs"
 VERDICTS = (RIGHT, REFUSED, UNKNOWN, *FAILURES)
 
 
@@ -26,11 +30,31 @@ class Survey:
 
     counts: Counter = field(default_factory=Counter)
     failures: list[Outcome] = field(default_factory=list)
+    programs: int = 0
 
     def add(self, outcome: Outcome) -> None:
         self.counts[outcome.claim.label, outcome.verdict] += 1
         if outcome.failed:
             self.failures.append(outcome)
+
+    def total(self, *verdicts: str) -> int:
+        """How many pairs of an estimator and a program had one of these verdicts."""
+        return sum(count for (_, verdict), count in self.counts.items() if verdict in verdicts)
+
+    def page(self, seed: int) -> str:
+        """The section of the documentation."""
+        last = seed + self.programs - 1
+        return f"""{HEADING}
+
+{self.programs} random programs (`python -m tests.elbolab.random_programs --programs {self.programs} --seed {seed}`,
+seeds {seed} to {last}) with {len(dict(self.counts.keys()))} estimators and options: {self.total(*VERDICTS)} pairs.
+{self.total(RIGHT)} are right: value and every gradient agree with the exact ones. {self.total(REFUSED)} are refused by
+name before the first number. {self.total(UNKNOWN)} are answered, and the exact value would take too long to compute.
+Silently wrong: {self.total(WRONG, ANSWERED)}; ended in an error that is no refusal: {self.total(CRASHED)}. Bits,
+one-hot codes, categories and continuous latents come about equally often, so that nobody serves all of them.
+
+{self.table()}
+"""
 
     def table(self) -> str:
         """In Markdown: a row per estimator, with the share of programs that it serves."""
@@ -39,7 +63,7 @@ class Survey:
         for label in dict.fromkeys(label for label, _ in self.counts):
             counts = [self.counts[label, verdict] for verdict in VERDICTS]
             rows.append([label, *map(str, counts), f"{(counts[0] + counts[2]) / sum(counts):.0%}"])
-        every = [sum(n for (_, v), n in self.counts.items() if v == verdict) for verdict in VERDICTS]
+        every = [self.total(verdict) for verdict in VERDICTS]
         rows.append(["all", *map(str, every), f"{(every[0] + every[2]) / sum(every):.0%}"])
         return "\n".join("| " + " | ".join(row) + " |" for row in rows)
 
@@ -49,10 +73,25 @@ def answers(program: Program, effort: Effort) -> Answers:
     return Answers(program, effort.copies if program.local() else 1)
 
 
-def survey(programs: Iterable[Program], effort: Effort, claims: Sequence[Claim] = CLAIMS) -> Survey:
+def survey(
+    programs: Iterable[Program],
+    effort: Effort,
+    claims: Sequence[Claim] = CLAIMS,
+    tell: Callable[[Outcome], object] = str,
+) -> Survey:
+    """All claims on all programs; `tell` is called with what failed, when it does."""
     found = Survey()
     for program in programs:
         known = answers(program, effort)
+        found.programs += 1
         for claim in claims:
-            found.add(compare(claim, program, known, effort))
+            outcome = compare(claim, program, known, effort)
+            found.add(outcome)
+            if outcome.failed:
+                tell(outcome)
     return found
+
+
+def written(page: str, section: str) -> str:
+    """A page with the section in the place of the one that it has, at its end."""
+    return f"{page.partition(HEADING)[0].rstrip()}\n\n{section}"

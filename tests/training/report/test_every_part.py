@@ -6,11 +6,11 @@ from torch import nn
 
 import guide.posteriors
 import model.priors
-from elbolab.graph.trace import unchecked
 from elbolab.report.constants import Constants
 from elbolab.report.noise import Noise
 from elbolab.report.page import page
 from elbolab.report.program import NoJavaScript, program
+from elbolab.validation import unvalidated
 from guide.posteriors import DiagonalNormal
 from model import MLP, Convolutional, Residual
 from tests import browser
@@ -62,7 +62,7 @@ def test_every_part_computes_what_python_computes(tmp_path):
     assert model.priors
     assert guide.posteriors
     constants, programs, cases, refused = Constants(), {}, {}, {}
-    with unchecked(), torch.no_grad():
+    with unvalidated(), torch.no_grad():
         for name, function, examples in functions():
             try:
                 programs[name] = program(function, constants, **examples)
