@@ -11,6 +11,8 @@ from torch import nn
 from elbolab.estimators import enumeration
 from elbolab.estimators.control_variates import REBAR
 from elbolab.estimators.enumeration import Enumeration
+from elbolab.graph.inductor import compile_graph
+from elbolab.graph.trace import trace, unchecked
 from elbolab.oracles import Bits, Codes, OneBit
 from tests.elbolab.replicates import gradients
 
@@ -122,3 +124,12 @@ def test_too_many_values_are_refused():
     Enumeration(limit=32).loss(oracle.model, oracle.guide, oracle.x)
     with pytest.raises(ValueError, match="32 of them, and limit = 31"):
         Enumeration(limit=31).loss(oracle.model, oracle.guide, oracle.x)
+
+
+def test_codes_are_enumerated_in_a_compiled_graph_too():
+    oracle = Codes(3)
+    loss = Enumeration()(oracle.model, oracle.guide)
+    expected = loss(oracle.x)
+    with unchecked():
+        graph = trace(lambda x: [loss(x).detach()], oracle.x)
+    close(compile_graph(graph, [oracle.x])(oracle.x)[0], expected)
