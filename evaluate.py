@@ -15,11 +15,12 @@ from pathlib import Path
 import pyro
 from torch import Tensor
 
-from elbolab import Evidence, evidence
+from elbolab import Evidence, evidence, pareto
 from elbolab.report.page import LIMIT
 from training import Experiment, Kept, Parser, RunFolder, answered, pictures, refuse_mistakes, using
 from training.run import posterior_means
 
+MANY = 0.05  # of the data, with weights too heavy: from there on their mean is called in question
 ACTIVE = 0.01  # variance over data of a unit's posterior mean (Burda et al., 2016, Importance Weighted Autoencoders)
 
 
@@ -63,7 +64,8 @@ def evaluate(
     pyro.set_rng_seed(seed)
     pyro.enable_validation(False)
     test = lab.dataset.test
-    found = evidence(lab.model, lab.guide, test, samples=samples, memory=memory * 2**20, progress=True)
+    tail = samples >= pareto.LEAST and pareto.installed()
+    found = evidence(lab.model, lab.guide, test, samples=samples, memory=memory * 2**20, progress=True, khat=tail)
     means = posterior_means(lab, test)
     active = int((means.var(0) > ACTIVE).sum())
     summary = numbers(found) | {"samples": samples, "active_units": active, "latent": means.shape[1]}
@@ -91,8 +93,15 @@ def numbers(found: Evidence) -> dict[str, float]:
         "nll": -found.log_evidence.mean().item(),
         "nll_monte_carlo_error": found.variance.sum().sqrt().item() / count,
         "nll_test_set_error": found.log_evidence.std().item() / count**0.5,
+        "effective_draws": found.effective.median().item(),
         "data": count,
-    }
+    } | ({} if found.khat is None else heavy(found.khat, found.draws))
+
+
+def heavy(khat: Tensor, draws: int) -> dict[str, float]:
+    """How many data have weights whose mean so many draws do not give: their -log p(x) is looser than it looks."""
+    limit = pareto.largest_trusted(draws)
+    return {"khat_limit": limit, "khat_beyond": int((khat > limit).sum())}
 
 
 def perplexity(found: Evidence, counts: Tensor) -> float:
@@ -115,7 +124,23 @@ def told(summary: dict[str, float]) -> str:
         f" {summary['nll_test_set_error']:.2f} from the {summary['data']} test data\n"
         f"active units  {summary['active_units']} of {summary['latent']}"
         + (f"\nperplexity    {summary['perplexity']:.1f} per word" if "perplexity" in summary else "")
+        + f"\nthe weights   {weights(summary)}"
     )
+
+
+def weights(summary: dict[str, float]) -> str:
+    """Whether -log p(x) can be trusted, by the weights that it is a mean of."""
+    effective = f"{summary['effective_draws']:.3g} effective of {summary['samples']} (half of the data have less)"
+    if "khat_beyond" not in summary:
+        need = f"at least {pareto.LEAST} samples" + (
+            "" if pareto.installed() else ", pip install 'elbolab[diagnostics]'"
+        )
+        return f"{effective}; how heavy their tail is was not looked at: {need}"
+    share = summary["khat_beyond"] / summary["data"]
+    found = f"Pareto k above {summary['khat_limit']:.2f} for {summary['khat_beyond']} of {summary['data']} data"
+    if share <= MANY:
+        return f"{effective}; {found}"
+    return f"{effective};\nwarning: {found}: -log p(x) is not to be trusted: more --samples, or a richer guide"
 
 
 def main(argv: list[str] | None = None) -> int:

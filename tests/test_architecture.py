@@ -18,19 +18,18 @@ MAY_IMPORT = {
     "elbolab": {"elbolab"},
 }
 # Inside the library: what a part may import of the others, all downhill.
-VALIDATION = {"elbolab.validation"}
-FOUNDATION = {"elbolab.programs", "elbolab.graph"} | VALIDATION
+FOUNDATION = {"elbolab.programs", "elbolab.graph"}
 PARTS = {
-    "elbolab.validation": set(),
-    "elbolab.programs": VALIDATION,
-    "elbolab.graph": VALIDATION,
+    "elbolab.programs": set(),
+    "elbolab.graph": set(),
     "elbolab.distributions": set(),
     "elbolab.networks": set(),
     "elbolab.oracles": set(),
     "elbolab.symbolic": {"elbolab.graph"},
     "elbolab.estimators": FOUNDATION,
-    "elbolab.stepping": {"elbolab.graph"} | VALIDATION,
-    "elbolab.importance_sampling": FOUNDATION,
+    "elbolab.stepping": {"elbolab.graph"},
+    "elbolab.pareto": set(),
+    "elbolab.importance_sampling": FOUNDATION | {"elbolab.pareto"},
     "elbolab.auditing": FOUNDATION | {"elbolab.estimators", "elbolab.symbolic", "elbolab.oracles"},
     "elbolab.studying": FOUNDATION | {"elbolab.estimators", "elbolab.symbolic", "elbolab.oracles"},
     "elbolab.report": FOUNDATION | {"elbolab.studying", "elbolab.auditing"},

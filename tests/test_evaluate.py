@@ -9,10 +9,10 @@ from pyro.infer import Trace_ELBO
 import evaluate
 import train
 from data import Digits
-from elbolab import Evidence
+from elbolab import Evidence, evidence
 from guide.posteriors import Flow
 from tests.test_matrix import DATA, FITS, LEGAL, LIKELIHOODS
-from training import Experiment
+from training import Experiment, RunFolder
 from training.run import MEAN_DRAWS
 
 
@@ -30,8 +30,29 @@ def test_it_judges_a_run(trained, capsys):
     assert found["nll"] < found["loss"], "more samples bound more tightly"
     assert 0 < found["nll_monte_carlo_error"] < found["nll_test_set_error"]
     assert found["active_units"] <= found["latent"] == 2
+    assert 1 <= found["effective_draws"] <= 200
+    assert f"for {found['khat_beyond']} of {found['data']} data" in out
     for number in (found["loss"], found["nll"], found["rate"], found["distortion"]):
         assert f"{number:.2f}" in out
+
+
+def test_weights_that_are_too_heavy_are_warned_of():
+    summary = {"samples": 500, "data": 100, "effective_draws": 3.2, "khat_limit": 0.63, "khat_beyond": 6}
+    assert "warning: Pareto k above 0.63 for 6 of 100 data: -log p(x) is not to be trusted" in evaluate.weights(summary)
+    assert "warning" not in evaluate.weights(summary | {"khat_beyond": 5})
+    none = {"samples": 50, "data": 100, "effective_draws": 3.2}
+    assert "was not looked at: at least 100 samples" in evaluate.weights(none)
+
+
+def test_a_guide_that_is_too_narrow_is_called_in_question(trained):
+    lab = Experiment.load(RunFolder(trained))
+    x = lab.dataset.test
+    good = evaluate.numbers(evidence(lab.model, lab.guide, x, samples=500, khat=True))
+    with torch.no_grad():
+        lab.guide.posterior.encoder[-1][-1].bias[2:] -= 3  # log-variances: a standard deviation of a fifth
+    bad = evaluate.numbers(evidence(lab.model, lab.guide, x, samples=500, khat=True))
+    assert good["khat_beyond"] < 0.5 * len(x) < 0.8 * len(x) < bad["khat_beyond"]
+    assert bad["effective_draws"] < good["effective_draws"]
 
 
 def test_the_memory_bound_changes_nothing_but_the_draws(trained):
