@@ -18,16 +18,18 @@ MAY_IMPORT = {
     "elbolab": {"elbolab"},
 }
 # Inside the library: what a part may import of the others, all downhill.
-FOUNDATION = {"elbolab.programs", "elbolab.graph"}
+VALIDATION = {"elbolab.validation"}
+FOUNDATION = {"elbolab.programs", "elbolab.graph"} | VALIDATION
 PARTS = {
-    "elbolab.programs": set(),
-    "elbolab.graph": set(),
+    "elbolab.validation": set(),
+    "elbolab.programs": VALIDATION,
+    "elbolab.graph": VALIDATION,
     "elbolab.distributions": set(),
     "elbolab.networks": set(),
     "elbolab.oracles": set(),
     "elbolab.symbolic": {"elbolab.graph"},
     "elbolab.estimators": FOUNDATION,
-    "elbolab.stepping": {"elbolab.graph"},
+    "elbolab.stepping": {"elbolab.graph"} | VALIDATION,
     "elbolab.pareto": set(),
     "elbolab.importance_sampling": FOUNDATION | {"elbolab.pareto"},
     "elbolab.auditing": FOUNDATION | {"elbolab.estimators", "elbolab.symbolic", "elbolab.oracles"},

@@ -147,7 +147,7 @@ class Estimator(ELBO, nn.Module):
         name, reading = type(self).__name__, read(model, guide, args, kwargs)
         if MATCHED.offence(reading) is None:
             reading = replace(reading, mixes=data_mix(model, guide, args, kwargs, reading))
-        for condition in self.asks():
+        for condition in (*self.asks(), *self.asks_as_built()):
             if (offence := condition.offence(reading)) is not None:
                 able = named(cls.__name__ for cls in concrete(Estimator) if cls.serves(reading))
                 others = f". Estimators for it: {able}" if able else ""
@@ -177,6 +177,10 @@ class Estimator(ELBO, nn.Module):
     def asks(cls) -> tuple[Condition, ...]:
         """All conditions, those that every estimator has too."""
         return *EVERYWHERE, *(() if cls.mixed_data else (SEPARATE,)), *cls.conditions
+
+    def asks_as_built(self) -> tuple[Condition, ...]:
+        """What its options ask besides."""
+        return ()
 
     @classmethod
     def serves_latent(cls, q: Distribution) -> bool:

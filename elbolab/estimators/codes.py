@@ -9,7 +9,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import pyro
 import pyro.distributions as dist
 import torch
 import torch.nn.functional as F
@@ -21,6 +20,7 @@ from elbolab.estimators.base import Estimator
 from elbolab.estimators.conditions import CODES, INDEPENDENT, Condition
 from elbolab.programs.draw import Draw
 from elbolab.programs.sites import base
+from elbolab.validation import unvalidated
 
 
 class Bits:
@@ -215,7 +215,7 @@ def _linear(p: Any) -> Distribution:  # noqa: ANN401
 def slope(draw: Draw, values: Mapping[str, Tensor], particles: int | None = None) -> tuple[Tensor, Tensor, dict]:
     """log p and log q at codes or between them, of shape (particles, batch), and df/dz by the latents' names."""
     still = {name: value.detach().requires_grad_() for name, value in values.items()}
-    with torch.enable_grad(), pyro.validation_enabled(False), _Linear():
+    with torch.enable_grad(), unvalidated(), _Linear():
         log_p, log_q = draw.log_p(still, particles), draw.log_q(still, particles)
         f = (log_p - log_q).sum()
         found = torch.autograd.grad(f, list(still.values()), retain_graph=True, materialize_grads=True)

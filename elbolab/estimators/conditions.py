@@ -17,34 +17,50 @@ class Condition:
     offence: Callable[[Reading], str | None]
 
 
+def _family(site: Site) -> str:
+    return f"is {site.family.__name__}"
+
+
 @dataclass(frozen=True)
 class EveryLatent(Condition):
     """A condition on each latent of the guide, looked at alone."""
 
     met: Callable[[Site], bool]
+    what: Callable[[Site], str] = _family
 
     def serves(self, q: Distribution) -> bool:
         """Whether a latent that is drawn from q would do."""
         return self.met(Site("", "latent", family(q), len(q.event_shape), bool(q.has_rsample)))
 
 
-def every_latent(words: str, met: Callable[[Site], bool]) -> EveryLatent:
-    """A condition that each latent of the guide has to meet by itself."""
+def every_latent(words: str, met: Callable[[Site], bool], what: Callable[[Site], str] = _family) -> EveryLatent:
+    """A condition that each latent of the guide has to meet by itself; `what` says what one that does not is."""
 
     def offence(reading: Reading) -> str | None:
-        for site in reading.latents:
-            if not met(site):
-                return f"the guide's {site.name} is {site.family.__name__}"
-        return None
+        return next((f"the guide's {site.name} {what(site)}" for site in reading.latents if not met(site)), None)
 
-    return EveryLatent(words, offence, met)
+    return EveryLatent(words, offence, met, what)
+
+
+def latents_of(words: str, *families: type[Distribution]) -> EveryLatent:
+    """A condition that there are latents, all of them of some families."""
+    each = every_latent(words, lambda site: issubclass(site.family, families))
+
+    def offence(reading: Reading) -> str | None:
+        return each.offence(reading) if reading.latents else "the guide draws nothing"
+
+    return EveryLatent(words, offence, each.met)
 
 
 REPARAMETERISED = every_latent("latents whose draws carry gradients (rsample)", lambda site: site.has_rsample)
-BITS = every_latent("Bernoulli latents", lambda site: issubclass(site.family, Bernoulli))
-CODES = every_latent(
-    "Bernoulli or one-hot latents", lambda site: issubclass(site.family, Bernoulli | OneHotCategorical)
+SMOOTH = every_latent(
+    "latents that neither program compares, rounds, casts to whole numbers or reads back",
+    lambda site: not site.jumps,
+    lambda site: f"goes through {site.jumps}: where a density jumps there, no gradient sees it",
 )
+PATHS = REPARAMETERISED, SMOOTH  # what a derivative through a draw needs
+BITS = latents_of("Bernoulli latents", Bernoulli)
+CODES = latents_of("Bernoulli or one-hot latents", Bernoulli, OneHotCategorical)
 
 
 def _dependent(reading: Reading) -> str | None:

@@ -12,6 +12,8 @@ from torch import Tensor, nn
 
 from elbolab.estimators.base import Estimate
 from elbolab.estimators.codes import Coded, Codes, slope
+from elbolab.estimators.conditions import SMOOTH, Condition
+from elbolab.estimators.learnt import one_layer
 from elbolab.estimators.relaxed import positive
 from elbolab.programs.draw import Draw
 
@@ -40,6 +42,8 @@ class REBAR(Coded):
     noise and have the same value, but depend on the logits as draws do before and after b is known; so that two decoder
     evaluations suffice, and what f depends on the parameters for itself cancels.
     """
+
+    conditions: tuple[Condition, ...] = (*Coded.conditions, SMOOTH)
 
     def __init__(self, num_particles: int = 1, *, eta: float = 1.0, temperature: float = 0.5, **options: Any) -> None:
         """
@@ -70,6 +74,8 @@ class RELAX(Coded):
     evaluations and one of the network.
     """
 
+    conditions: tuple[Condition, ...] = (*Coded.conditions, SMOOTH)
+
     def __init__(
         self,
         num_particles: int = 1,
@@ -90,7 +96,7 @@ class RELAX(Coded):
         super().__init__(num_particles, **options)
         self.temperature = positive(temperature)
         self.eta = nn.Parameter(torch.tensor(float(eta)))
-        self.network = nn.Sequential(nn.LazyLinear(hidden), nn.Tanh(), nn.Linear(hidden, 1))
+        self.network = one_layer(hidden)
 
     def prepare(self, draw: Draw) -> None:
         codes = Codes.of(draw)

@@ -17,10 +17,10 @@ from torch import Tensor
 
 from elbolab.estimators.base import Estimate
 from elbolab.estimators.codes import Coded, Codes, uniform
-from elbolab.estimators.conditions import INDEPENDENT, Condition, every_latent
+from elbolab.estimators.conditions import INDEPENDENT, Condition, latents_of
 from elbolab.programs.draw import Draw
 
-ONE_HOT = every_latent("one-hot latents", lambda site: issubclass(site.family, torch.distributions.OneHotCategorical))
+ONE_HOT = latents_of("one-hot latents", torch.distributions.OneHotCategorical)
 Sides = tuple[Tensor, Tensor]  # which leaves are on the left and which on the right of every node, (nodes, categories)
 
 

@@ -57,7 +57,8 @@ def all_values(draw: Draw, names: Sequence[str], limit: int) -> Mapping[str, Ten
     device = next(iter(draw.values.values())).device
     rest, found = torch.arange(total, device=device), {}
     for name, (digits, radix) in counts.items():
-        powers = radix ** torch.arange(digits, device=device)
+        # Not `radix ** arange`: compiled, a power of whole numbers other than 2 stops with an error.
+        powers = torch.tensor([radix**place for place in range(digits)], device=device)
         found[name] = _written(draw, name, rest[:, None] // powers % radix, radix)
         rest = rest // radix**digits
     return found

@@ -11,20 +11,23 @@ from pyro.poutine.messenger import Messenger
 from torch import Tensor
 from torch.distributions import (
     Distribution,
-    Independent,
     Laplace,
     LowRankMultivariateNormal,
     MultivariateNormal,
     Normal,
 )
 
-from elbolab.programs.sites import role
+from elbolab.estimators.conditions import EveryLatent, every_latent
+from elbolab.programs.sites import base, role
 
 _BITS = 30
 
 
 class Independently(Messenger):
     """Leaves the drawing to Pyro."""
+
+    conditions: tuple[EveryLatent, ...] = ()
+    least_particles = 1
 
     def __init__(self, particles: int) -> None:
         super().__init__()
@@ -34,25 +37,15 @@ class Independently(Messenger):
 class _Jointly(Independently):
     """Draws the particles of a latent together, each of them distributed as q."""
 
-    def __init__(self, particles: int) -> None:
-        super().__init__(particles)
-        if particles < 2:
-            raise ValueError(f"{type(self).__name__.lower()} sampling draws particles together: two at least")
+    least_particles = 2
 
     def _pyro_sample(self, msg: dict[str, Any]) -> None:
         if msg["type"] == "sample" and not msg["done"] and role(msg) == "latent" and msg["fn"].has_rsample:
-            q = msg["fn"]
-            if q.batch_shape[:1] != (self.particles,):
-                raise ValueError(f"{msg['name']} is not drawn once per particle: its batch shape is {q.batch_shape}")
-            msg["value"], msg["done"] = self.together(q), True
+            msg["value"], msg["done"] = self.together(msg["fn"]), True
 
     def together(self, q: Distribution) -> Tensor:
         """A value of shape (particles, *plates, *event)."""
         raise TypeError("abstract")
-
-
-def _inner(q: Distribution) -> Distribution:
-    return _inner(q.base_dist) if isinstance(q, Independent) else q
 
 
 class Antithetic(_Jointly):
@@ -61,12 +54,16 @@ class Antithetic(_Jointly):
     m' and s' are the partner's own, which differ where q depends on latents before it.
     """
 
-    symmetric = (Normal, Laplace, MultivariateNormal, LowRankMultivariateNormal)
+    conditions = (
+        every_latent(
+            "latents that are symmetric about their mean (Normal, Laplace, MultivariateNormal or of low rank)"
+            " where sampling is antithetic",
+            lambda site: issubclass(site.family, Normal | Laplace | MultivariateNormal | LowRankMultivariateNormal),
+        ),
+    )
 
     def together(self, q: Distribution) -> Tensor:
-        inner = _inner(q)
-        if not isinstance(inner, self.symmetric):
-            raise ValueError(f"antithetic sampling mirrors at the mean, and {inner} is not known to be symmetric")
+        inner = base(q)
         half, value = self.particles // 2, q.rsample()
         one, partner = slice(half), slice(half, 2 * half)
         away = value[one] - q.mean[one]
@@ -84,10 +81,15 @@ class Sobol(_Jointly):
     Every point is uniform on the unit cube, so that estimates stay unbiased; z is its image under q's quantiles.
     """
 
+    conditions = (
+        every_latent(
+            "latents whose quantiles are known (Normal, Laplace, MultivariateNormal) where sampling is sobol",
+            lambda site: issubclass(site.family, Normal | Laplace | MultivariateNormal),
+        ),
+    )
+
     def together(self, q: Distribution) -> Tensor:
-        inner = _inner(q)
-        if not isinstance(inner, Normal | Laplace | MultivariateNormal):
-            raise ValueError(f"sobol sampling needs quantiles of every coordinate, and {inner} has none that are known")
+        inner: Any = base(q)
         like = q.mean
         event = math.prod(q.event_shape)
         net = torch.as_tensor(_net(self.particles, event), device=like.device)

@@ -6,7 +6,7 @@ from pyro.poutine.messenger import Messenger
 from torch import Tensor
 
 from elbolab.estimators.base import Estimator, Known
-from elbolab.estimators.conditions import REPARAMETERISED, WHOLE_DATA, Condition
+from elbolab.estimators.conditions import PATHS, WHOLE_DATA, Condition
 from elbolab.estimators.joint_sampling import SAMPLERS
 
 Sampling = Literal["independent", "antithetic", "sobol"]
@@ -36,7 +36,7 @@ class MultiSample(Estimator):
 class Reparameterised(Estimator):
     """What the pathwise estimators share: draws that carry gradients, and how they are drawn."""
 
-    conditions: tuple[Condition, ...] = (REPARAMETERISED,)
+    conditions: tuple[Condition, ...] = PATHS
 
     def __init__(self, num_particles: int = 1, *, sampling: Sampling = "independent", **options: Any) -> None:
         """
@@ -50,6 +50,16 @@ class Reparameterised(Estimator):
         if sampling not in SAMPLERS:
             raise ValueError(f"sampling = {sampling}: {', '.join(SAMPLERS)}")
         self.sampling = sampling
+        if sampling != "independent" and not self.vectorize_particles:
+            raise ValueError(f"{type(self).__name__}(sampling={sampling!r}) draws all particles at once")
+
+    def asks_as_built(self) -> tuple[Condition, ...]:
+        return SAMPLERS[self.sampling].conditions
 
     def sampler(self) -> Messenger | None:
-        return SAMPLERS[self.sampling](self.particles)
+        how = SAMPLERS[self.sampling]
+        if self.particles < how.least_particles:
+            raise ValueError(
+                f"{type(self).__name__}(sampling={self.sampling!r}) draws particles together: two at least"
+            )
+        return how(self.particles)

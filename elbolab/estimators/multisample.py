@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.autograd import Function
 
 from elbolab.estimators.base import Estimate, Known
-from elbolab.estimators.conditions import REPARAMETERISED, WHOLE_DATA, Condition
+from elbolab.estimators.conditions import PATHS, WHOLE_DATA, Condition
 from elbolab.estimators.kinds import MultiSample, Reparameterised
 from elbolab.estimators.pathwise import detached
 from elbolab.estimators.score import log_mean
@@ -20,7 +20,7 @@ from elbolab.programs.draw import Draw
 class _Pathwise(MultiSample, Reparameterised):
     """The pathwise ones, whose particles may be drawn together: then they bound something else."""
 
-    conditions: tuple[Condition, ...] = (WHOLE_DATA, REPARAMETERISED)
+    conditions: tuple[Condition, ...] = (WHOLE_DATA, *PATHS)
 
     @property
     def bound(self) -> str:
@@ -154,8 +154,7 @@ class PIWAE(MIWAE):
         log_weight = draw.log_weight()
         by_batch = log_weight.detach().reshape(self.batches, self.num_particles, -1).softmax(1) / self.batches
         more = log_weight.detach().softmax(0) - by_batch.reshape(log_weight.shape)
-        # At still z only the model's parameters are left to be moved by log p(x, z).
-        surrogate = self.mean_of_bounds(log_weight) + (more * draw.log_p(detached(draw.values))).sum(0)
+        surrogate = self.mean_of_bounds(log_weight) + (more * draw.log_model()).sum(0)
         return Estimate(log_mean(log_weight), surrogate)
 
 
@@ -169,7 +168,7 @@ class DReG(MultiSample):
     StickingTheLanding.
     """
 
-    conditions: tuple[Condition, ...] = (WHOLE_DATA, REPARAMETERISED)
+    conditions: tuple[Condition, ...] = (WHOLE_DATA, *PATHS)
 
     def estimate(self, draw: Draw) -> Estimate:
         drawn = Reweighed(draw)

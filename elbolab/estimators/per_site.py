@@ -9,7 +9,7 @@ from pyro.poutine.messenger import Messenger
 from torch import Tensor
 
 from elbolab.estimators.base import Estimate, Estimator
-from elbolab.estimators.conditions import CODES, DRAWN, REPARAMETERISED, WHOLE_DATA, Condition, EveryLatent
+from elbolab.estimators.conditions import CODES, DRAWN, PATHS, WHOLE_DATA, Condition, EveryLatent
 from elbolab.estimators.enumeration import all_values
 from elbolab.estimators.pathwise import detached
 from elbolab.programs.draw import Draw
@@ -17,10 +17,10 @@ from elbolab.programs.reading import Reading, undisturbed
 from elbolab.programs.sites import latents, named, role
 
 Choice = Literal["Enumeration", "Pathwise", "StickingTheLanding", "REINFORCE", "RLOO"]
-_ASKS: dict[str, EveryLatent] = {
-    "Enumeration": CODES,
-    "Pathwise": REPARAMETERISED,
-    "StickingTheLanding": REPARAMETERISED,
+_ASKS: dict[str, tuple[EveryLatent, ...]] = {
+    "Enumeration": (CODES,),
+    "Pathwise": PATHS,
+    "StickingTheLanding": PATHS,
 }
 
 
@@ -102,14 +102,17 @@ class PerSite(Estimator):
         _, guide = draw.traces
         choices = {}
         for site in latents(guide):
-            default = "Pathwise" if site["fn"].has_rsample else "RLOO" if self.num_particles > 1 else "REINFORCE"
             name = site["name"]
+            read = draw.reading.guide[name]
+            path = all(asked.met(read) for asked in PATHS)
+            default = "Pathwise" if path else "RLOO" if self.num_particles > 1 else "REINFORCE"
             choices[name] = self.sites.get(name) or (site["infer"] or {}).get("estimator") or default
             self._sensible(name, choices[name])
-            asked = _ASKS.get(choices[name])
-            if asked and not asked.met(draw.reading.guide[name]):
-                kind = draw.reading.guide[name].family.__name__
-                raise ValueError(f"{choices[name]} serves {asked.words}, and the guide's {name} is {kind}")
+            for asked in _ASKS.get(choices[name], ()):
+                if not asked.met(read):
+                    raise ValueError(
+                        f"PerSite: {choices[name]} serves {asked.words}, and the guide's {name} {asked.what(read)}"
+                    )
         if missing := set(self.sites) - set(choices):
             raise ValueError(f"PerSite of {named(missing)}: the guide's latents are {named(choices)}")
         chosen = [name for name, choice in choices.items() if choice == "Enumeration"]

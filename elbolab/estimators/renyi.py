@@ -9,7 +9,7 @@ from typing import Any
 from torch import Tensor
 
 from elbolab.estimators.base import Estimate, Known
-from elbolab.estimators.conditions import DRAWN, REPARAMETERISED, WHOLE_DATA, Condition
+from elbolab.estimators.conditions import DRAWN, PATHS, WHOLE_DATA, Condition
 from elbolab.estimators.kinds import MultiSample
 from elbolab.estimators.multisample import IWAE, Reweighed
 from elbolab.estimators.multisample_score import below_one
@@ -60,7 +60,7 @@ class VRDReG(_VariationalRenyi):
     Importance Weighted Auto-Encoders*, arXiv 2210.06226).
     """
 
-    conditions: tuple[Condition, ...] = (WHOLE_DATA, REPARAMETERISED)
+    conditions: tuple[Condition, ...] = (WHOLE_DATA, *PATHS)
 
     def targets(self, known: Known) -> tuple[Tensor, Tensor]:
         return known.iwae(self.num_particles, self.alpha), known.iwae(self.num_particles, self.alpha)
@@ -85,7 +85,7 @@ class CUBO(MultiSample):
     Inference via chi Upper Bound Minimization*, arXiv 1611.00328).
     """
 
-    conditions: tuple[Condition, ...] = (WHOLE_DATA, DRAWN, REPARAMETERISED)
+    conditions: tuple[Condition, ...] = (WHOLE_DATA, DRAWN, *PATHS)
     least_particles = 2
 
     def __init__(self, num_particles: int = 5, *, power: float = 2.0, **options: Any) -> None:

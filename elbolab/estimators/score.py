@@ -9,11 +9,12 @@ from typing import Any
 
 import torch
 from pyro.poutine.messenger import Messenger
-from torch import Tensor, nn
+from torch import Tensor
 
 from elbolab.estimators.base import Estimate, Estimator
 from elbolab.estimators.conditions import WHOLE_DATA, Condition
 from elbolab.estimators.kinds import MultiSample
+from elbolab.estimators.learnt import one_layer
 from elbolab.programs.draw import Draw
 from elbolab.programs.sites import is_subsample, role
 
@@ -123,7 +124,7 @@ class NVIL(MovingAverage):
             options: what else Estimator takes.
         """
         super().__init__(num_particles, decay=decay, **options)
-        self.network = nn.Sequential(nn.LazyLinear(hidden), nn.Tanh(), nn.Linear(hidden, 1))
+        self.network = one_layer(hidden)
         self.normalize = normalize
         self.register_buffer("variance", torch.zeros(()))
         self._deviation = torch.ones(())

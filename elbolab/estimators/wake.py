@@ -8,7 +8,7 @@ from pyro.poutine.messenger import Messenger
 from torch import Tensor
 
 from elbolab.estimators.base import Estimate, Known
-from elbolab.estimators.conditions import DRAWN, REPARAMETERISED, WHOLE_DATA, Condition
+from elbolab.estimators.conditions import DRAWN, PATHS, WHOLE_DATA, Condition
 from elbolab.estimators.kinds import MultiSample
 from elbolab.estimators.multisample import Reweighed
 from elbolab.estimators.pathwise import detached
@@ -54,7 +54,7 @@ class WakePhiDReG(_Wake):
     Doubly Reparameterized Gradient Estimators for Monte Carlo Objectives*).
     """
 
-    conditions: tuple[Condition, ...] = (*_Wake.conditions, REPARAMETERISED)
+    conditions: tuple[Condition, ...] = (*_Wake.conditions, *PATHS)
 
     def estimate(self, draw: Draw) -> Estimate:
         drawn = Reweighed(draw)

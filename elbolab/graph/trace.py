@@ -16,6 +16,7 @@ from torch.overrides import TorchFunctionMode
 
 from elbolab.graph.reads import CannotCapture, line
 from elbolab.graph.torch_internals import core_operations, make_fx, node_of
+from elbolab.validation import unvalidated
 
 aten = torch.ops.aten
 
@@ -65,23 +66,6 @@ def _asking(frame: FrameType | None) -> str | None:
     return f"{Path(frame.f_code.co_filename).name}:{frame.f_lineno}"
 
 
-@contextmanager
-def unchecked() -> Iterator[None]:
-    """Pyro's and PyTorch's validation off, whatever it was: a trace has no values to validate."""
-    validation = pyro.settings.get("validate_distributions_pyro"), pyro.settings.get("validate_poutine")
-    infer = pyro.settings.get("validate_infer")
-    pyro.enable_validation(False)
-    try:
-        yield
-    finally:
-        pyro.settings.set(
-            validate_distributions_pyro=validation[0],
-            validate_distributions_torch=validation[0],
-            validate_poutine=validation[1],
-            validate_infer=infer,
-        )
-
-
 def trace(function: Callable[..., Any], *examples: Any, strict: bool = True) -> GraphModule:
     """The ATen graph of a function of tensors; nothing in it is written to twice.
 
@@ -89,7 +73,7 @@ def trace(function: Callable[..., Any], *examples: Any, strict: bool = True) -> 
         CannotCapture: the function looks at values, or does what PyTorch's tracer does not know.
     """
 
-    with said(), unchecked():
+    with said(), unvalidated():  # a trace has no values to validate
         return pure(make_fx(_quiet(function, strict=strict))(*examples), *examples)
 
 
@@ -107,7 +91,7 @@ def operations(function: Callable[..., Any], *examples: Any) -> GraphModule:
     Raises:
         CannotCapture: the function does what PyTorch's tracer does not know.
     """
-    with said(), unchecked():
+    with said(), unvalidated():  # a trace has no values to validate
         graph = make_fx(_quiet(function, strict=False))(*examples)
     graph.graph.eliminate_dead_code()
     return graph
@@ -119,7 +103,7 @@ def core(function: Callable[..., Any], *examples: Any) -> GraphModule:
     Raises:
         CannotCapture: the function looks at values, or does what PyTorch's tracer does not know.
     """
-    with said(), unchecked():
+    with said(), unvalidated():  # a trace has no values to validate
         graph = make_fx(trace(function, *examples), decomposition_table=core_operations())(*examples)
     graph.graph.eliminate_dead_code()
     return graph

@@ -10,7 +10,7 @@ from pyro import poutine
 from torch import Tensor
 
 from elbolab.programs.runs import Runs, Traces, Values
-from elbolab.programs.sites import Role, latents, of_role, unmasked
+from elbolab.programs.sites import Role, latents, of_role, still, unmasked
 
 _DENSITIES: tuple[Role, ...] = ("latent", "point mass", "observed", "factor")
 _LIKELIHOOD: tuple[Role, ...] = ("observed", "factor")
@@ -74,6 +74,11 @@ class Draw(Runs):
         if not self.reading.others:
             return joint
         return joint - self._total((of_role(trace, *_OTHERS) for trace in guides), particles)
+
+    def log_model(self) -> Tensor:
+        """log p(x, z) at what the guide has drawn and computed, all held still: of the model's parameters alone."""
+        models = [self._run(self.model, 0, self.width, still(trace)) for trace in self._guides]
+        return self._total(of_role(trace, *_DENSITIES) for trace in models)
 
     def log_q(
         self, values: Values | None = None, particles: int | None = None, names: Collection[str] | None = None

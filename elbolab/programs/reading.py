@@ -4,10 +4,9 @@ import warnings
 import weakref
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-import pyro
 import torch
 from pyro import poutine
 from pyro.distributions.util import scale_and_mask
@@ -17,6 +16,7 @@ from torch import Tensor, nn
 
 from elbolab.programs.dependence import NOTHING, Dependence
 from elbolab.programs.sites import Plate, Site, is_subsample, look, replayable, role, sites
+from elbolab.validation import unvalidated
 
 _MANY = 64  # structures of arguments that are remembered, such as sizes of a batch
 
@@ -85,11 +85,13 @@ def read(model: Callable, guide: Callable, arguments: tuple = (), keywords: Mapp
         ValueError: the shapes of a site do not fit its plates, or model and guide disagree about them.
     """
     keywords = keywords or {}
-    with undisturbed(model, guide), unvalidated():
+    with undisturbed(model, guide), unvalidated(handlers=False):
         dependence = Dependence()
-        guide_trace, guide_sites = _followed(guide, arguments, keywords, dependence)
+        guide_trace, guide_sites, jumps = _followed(guide, arguments, keywords, dependence)
         program = poutine.replay(model, trace=replayable(guide_trace))
-        model_trace, model_sites = _followed(program, arguments, keywords, dependence)
+        model_trace, model_sites, more = _followed(program, arguments, keywords, dependence)
+        for name, how in (jumps | more).items():
+            guide_sites[name] = replace(guide_sites[name], jumps=how)
         every = (*guide_sites.values(), *model_sites.values())
         nesting = max((-plate.dim for site in every for plate in site.plates if plate.dim), default=0)
         _check_shapes(model_trace, guide_trace, nesting)
@@ -118,6 +120,7 @@ class _Follow(Messenger):
     def __init__(self, dependence: Dependence) -> None:
         super().__init__()
         self.dependence, self.found = dependence, dict[str, Site]()
+        self.jumps: dict[str, str] = {}
 
     def _pyro_post_sample(self, msg: dict[str, Any]) -> None:
         if msg["type"] != "sample" or is_subsample(msg):
@@ -132,7 +135,10 @@ class _Follow(Messenger):
         except NotImplementedError:  # a flow that knows the density of what it has drawn, and of nothing else
             value = msg["value"]
             density = msg["fn"].log_prob(value)
-        depends = follow.of((density, msg["mask"], msg["scale"]))
+        terms = density, msg["mask"], msg["scale"]
+        depends = follow.of(terms)
+        if kind != "deterministic":
+            self.jumps |= dict(sorted(follow.jumps((terms, msg["value"]))))
         if kind == "latent" and name not in seen:  # drawn here, not replayed
             msg["value"] = value
             follow.mark(value, frozenset({name}))
@@ -141,10 +147,11 @@ class _Follow(Messenger):
 
 def _followed(
     program: Callable, arguments: tuple, keywords: Mapping[str, Any], dependence: Dependence
-) -> tuple[poutine.Trace, dict[str, Site]]:
+) -> tuple[poutine.Trace, dict[str, Site], dict[str, str]]:
+    """A run's trace, its sites, and where latents are compared or rounded before they reach a density."""
     with dependence, _Follow(dependence) as follow:
         trace = poutine.trace(program).get_trace(*arguments, **keywords)
-    return trace, follow.found
+    return trace, follow.found, follow.jumps
 
 
 def _related(model: Mapping[str, Site], guide: Mapping[str, Site]) -> list[Site]:
@@ -173,17 +180,6 @@ def _check_shapes(model: poutine.Trace, guide: poutine.Trace, nesting: int) -> N
         term = scale_and_mask(site["fn"].log_prob(site["value"]), 1.0, site["mask"])
         checked: Any = dict(site) | {"log_prob": term}
         check_site_shape(checked, nesting)
-
-
-@contextmanager
-def unvalidated() -> Iterator[None]:
-    """Without Pyro's and PyTorch's validation of values, which reads them back."""
-    before = pyro.settings.get("validate_distributions_pyro"), pyro.settings.get("validate_distributions_torch")
-    pyro.settings.set(validate_distributions_pyro=False, validate_distributions_torch=False)
-    try:
-        yield
-    finally:
-        pyro.settings.set(validate_distributions_pyro=before[0], validate_distributions_torch=before[1])
 
 
 class Readings:

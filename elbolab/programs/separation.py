@@ -12,8 +12,9 @@ from torch import Tensor
 from torch.distributions import Bernoulli, Categorical, Distribution, OneHotCategorical
 
 from elbolab.programs.draw import Draw, Values
-from elbolab.programs.reading import Reading, undisturbed, unvalidated
+from elbolab.programs.reading import Reading, undisturbed
 from elbolab.programs.sites import base, sites
+from elbolab.validation import unvalidated
 
 _PRIMES = (2, 3, 5, 7, 11, 13)
 _SEED = 0
@@ -23,7 +24,7 @@ def particles_mix(
     model: Callable, guide: Callable, arguments: tuple, keywords: Mapping[str, Any], reading: Reading, nesting: int
 ) -> str | None:
     """Says of a model and guide, run for several particles at once, why they cannot be; None if they can."""
-    with undisturbed(model, guide), unvalidated():
+    with undisturbed(model, guide), unvalidated(handlers=False):
         try:
             count = _unlike(Draw(model, guide, arguments, keywords, reading=reading))
             draw, other = (
@@ -43,7 +44,7 @@ def particles_mix(
 
 def data_mix(model: Callable, guide: Callable, arguments: tuple, keywords: Mapping[str, Any], reading: Reading) -> bool:
     """Whether the log-density of a datum depends on the latents of another, whatever their plates say."""
-    with undisturbed(model, guide), unvalidated():
+    with undisturbed(model, guide), unvalidated(handlers=False):
         draw, other = (Draw(model, guide, arguments, keywords, reading=reading) for _ in range(2))
         if not draw.frames or not draw.values:
             return False

@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 import pyro.distributions as dist
 from pyro import poutine
+from torch import Tensor
 from torch.distributions import Distribution, Independent
 
 Role = Literal["latent", "point mass", "observed", "factor", "deterministic"]
@@ -27,7 +28,8 @@ class Site:
     """A sample statement, as it was found when its program was read.
 
     `depends` names the guide's latents that its density depends on through anything but its own value; `seen` those
-    that an observed value was computed from.
+    that an observed value was computed from. `jumps` says of a latent where it is compared, rounded or indexed by on
+    the way to a density of either program, which then may jump where no gradient sees it.
     """
 
     name: str
@@ -41,6 +43,7 @@ class Site:
     plates: tuple[Plate, ...] = ()
     depends: frozenset[str] = _NONE
     seen: frozenset[str] = _NONE
+    jumps: str = ""
 
     @property
     def look(self) -> tuple:
@@ -139,6 +142,15 @@ def replayable(trace: poutine.Trace, values: Mapping[str, Any] | None = None) ->
             held.nodes[name] = node
         elif values is not None and name in values:
             held.nodes[name] = node | {"value": values[name]}
+    return held
+
+
+def still(trace: poutine.Trace) -> poutine.Trace:
+    """What a run can be replayed against, with values through which no gradient flows."""
+    held = replayable(trace)
+    for name, node in list(held.nodes.items()):
+        if isinstance(node["value"], Tensor):
+            held.nodes[name] = node | {"value": node["value"].detach()}
     return held
 
 

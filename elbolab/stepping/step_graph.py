@@ -15,11 +15,12 @@ from elbolab.graph.inductor import compile_graph
 from elbolab.graph.reads import CannotCapture, Dependence
 from elbolab.graph.stand_ins import StandIns
 from elbolab.graph.torch_internals import make_fx, pytree
-from elbolab.graph.trace import pure, said, unchecked
+from elbolab.graph.trace import pure, said
 from elbolab.stepping.closing import closed, guard_shapes, readings
 from elbolab.stepping.optimizers import Moved
 from elbolab.stepping.surroundings import Surroundings
 from elbolab.stepping.untouched import nothing_changed
+from elbolab.validation import unvalidated
 
 aten = torch.ops.aten
 
@@ -136,7 +137,7 @@ def traced(
         return [*(v.detach().double() for v in losses), *assigned, *moving, *read, *ended]
 
     examples = [v.detach().clone() for group in groups for v in group]
-    with said(), unchecked(), generators_kept(_device(examples)), nothing_changed(surroundings):
+    with said(), unvalidated(), generators_kept(_device(examples)), nothing_changed(surroundings):
         raw = make_fx(function)(*examples)
         answer.reads += guard_shapes(raw, reads, len(stand_ins[-1].outside))
         closed(raw, answer, stand_ins[-1])

@@ -17,9 +17,10 @@ from torch import Tensor, nn
 from elbolab.estimators.base import Estimator, Known
 from elbolab.graph.capture import Captured, capture, generators_kept, trained
 from elbolab.graph.replicate import replicates
-from elbolab.graph.trace import CannotCapture, unchecked
+from elbolab.graph.trace import CannotCapture
 from elbolab.programs.sites import PLATE, base, is_subsample, latents
 from elbolab.studying.store_parameters import with_store
+from elbolab.validation import unvalidated
 
 Gradients = dict[str, Tensor]
 _LOOP = 200  # gradients at most, where each of them runs all of Pyro
@@ -48,7 +49,7 @@ class ReplicatedObjective:
             raise ValueError(
                 "a study of gradients is of programs with parameters, and these have none that are trained"
             )
-        with unchecked(), generators_kept(x.device):
+        with unvalidated(), generators_kept(x.device):
             _check(self.elbo, model, guide, x)
             self.evaluations = self._count_evaluations()
             start = time.perf_counter()

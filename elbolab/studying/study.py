@@ -11,11 +11,11 @@ from torch import Tensor
 from tqdm import tqdm
 
 from elbolab.estimators.base import Known
-from elbolab.graph.trace import unchecked
 from elbolab.studying.cloud import Cloud, Coordinate, columns, mark, most_varying, named
 from elbolab.studying.moments import Moments, joint_score, worst_score
 from elbolab.studying.replicated_objective import Gradients, ReplicatedObjective, clock
 from elbolab.studying.result import Result
+from elbolab.validation import unvalidated
 
 MEMORY = 2**26  # bytes per chunk of replicates: large enough to fill the cores, small enough for their caches
 _PILOT = 64
@@ -57,7 +57,7 @@ class Study:
         bar = tqdm(
             total=len(self.subjects) * replicates, unit=" gradients", leave=False, disable=None if progress else True
         )
-        with unchecked(), bar:
+        with unvalidated(), bar:
             coordinates = self._coordinates()
             measured = [_measure(subject, replicates, memory, coordinates, bar) for subject in self.subjects]
         return [self._result(one, measured, coordinates) for one in measured]
