@@ -11,10 +11,8 @@ if __name__ == "__main__":  # the imports take seconds: who stops the program me
 
 import argparse
 import math
-import os
 import time
 import warnings
-from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
 
@@ -51,6 +49,8 @@ from training import (
 from training.order import order, steps_per_epoch
 from training.resuming import compiled, go_on
 from training.run_folder import environment
+from training.schedule import By, Optimized, Schedule, Scheduled
+from training.settings import with_absolute_path
 from training.state import SCORE
 
 LOOK = 100  # steps between two looks at whether all is well: a device that is not asked does not have to wait
@@ -63,7 +63,9 @@ def train(
     *,
     epochs: int = 100,
     batch_size: int = 128,
-    optimizer: Callable[[Iterable], torch.optim.Optimizer] = lambda parameters: torch.optim.Adam(parameters, lr=1e-3),
+    optimizer: Optimized = lambda parameters: torch.optim.Adam(parameters, lr=1e-3),
+    schedule: Scheduled | None = None,
+    schedule_by: By = "epoch",
     beta_warmup: int = 0,
     clip: float = math.inf,
     compile: Compile = "auto",
@@ -80,6 +82,8 @@ def train(
         epochs: passes over the training data.
         batch_size: data per step; the last batch of an epoch holds what is left.
         optimizer: a class of torch.optim.
+        schedule: a class of torch.optim.lr_scheduler that goes by the step alone.
+        schedule_by: after what the schedule takes its steps, and what its options count.
         beta_warmup: epochs over which the KL's weight rises linearly to beta.
         clip: largest norm of a step's gradient; longer ones are scaled down (counts want it).
         compile: a step as one compiled graph; auto: where the run has steps enough to repay it.
@@ -103,7 +107,8 @@ def train(
     with refuse(exits.CONFIGURATION, ValueError):
         if state.step > total:
             raise ValueError(f"epochs = {epochs}, but the run is at epoch {state.step / per_epoch:.4g} already")
-        step = Steps(state, lab.dataset, clip, compile=compile, batch=batch_size, total=total)
+        rates = Schedule(optimizer, schedule, schedule_by, total=total, per_epoch=per_epoch)
+        step = Steps(state, lab.dataset, clip, compile=compile, batch=batch_size, total=total, varying=rates.varies)
         if processes.first:
             folder.open()
     if state.untrained is None and not state.step:
@@ -128,6 +133,7 @@ def train(
         while state.step < total:
             epoch, position = divmod(state.step, per_epoch)
             index = batch(state.step)
+            rates(moves, state.step)
             if beta_warmup:
                 lab.set_beta(lab.beta * min(1.0, (state.step + 1) / (beta_warmup * per_epoch)))
             if step.compiles(index) and not compiled(step, index, state, folder, interrupts):
@@ -141,7 +147,7 @@ def train(
 
             if epoch_ends:
                 row = {"epoch": epoch + 1, "step": state.step, "loss": state.mean(len(lab.dataset.train))}
-                row |= {"beta": lab.model.beta.item(), **judgement.scores(lab)}
+                row |= {"lr": moves.param_groups[0]["lr"], "beta": lab.model.beta.item(), **judgement.scores(lab)}
                 row["seconds"] = time.perf_counter() - started
                 state.history.append(row)
                 state.save(folder.path, best=state.best is row)
@@ -220,14 +226,6 @@ def begin(
         built = parser.instantiate(options)
     own = ("config", "out", "overwrite", "list", "trust_code")
     return train(folder, processes, interrupts, **{name: value for name, value in built.items() if name not in own})
-
-
-def with_absolute_path(settings: dict) -> dict:
-    """The data's path as it is from every folder, so that the run can be gone on with and judged from another one."""
-    where = (settings["data"] or {}).get("init_args", {})
-    if where.get("path"):
-        where["path"] = os.path.abspath(where["path"])
-    return settings
 
 
 class List(argparse.Action):

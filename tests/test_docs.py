@@ -16,7 +16,7 @@ from compare.speed import command as speed
 from elbolab import estimators
 from elbolab.__main__ import main as elbolab
 from elbolab.auditing.kinds import Kind
-from training.catalogue import CHOICES
+from training.catalogue import NAMED
 
 ROOT = Path(__file__).parent.parent
 PAGES = {str(path.relative_to(ROOT)): path.read_text() for path in (ROOT / "README.md", *ROOT.glob("docs/**/*.md"))}
@@ -122,9 +122,9 @@ def test_the_names_are_those_that_exist():
         r"^\| `--(\w+)`[^|]* \| ([^|]+) \|$", PAGES["docs/reference/command-line.md"], re.MULTILINE
     ):
         listed[option] += names.replace(",", " ").split()
-    assert len(listed) == 6
+    assert len(listed) == len(NAMED)
     for option, names in listed.items():
-        assert sorted(names) == sorted(cls.__name__ for cls in CHOICES[option])
+        assert sorted(names) == sorted(cls.__name__ for cls in NAMED[option])
 
 
 def test_the_make_targets_exist_and_do_what_is_said():

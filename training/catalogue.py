@@ -34,11 +34,20 @@ def offered(package: ModuleType, base: type) -> tuple[type, ...]:
 # torch.optim's that take steps of another kind: with closures, sparse gradients or matrices alone.
 _OTHER_STEPS = ("LBFGS", "SparseAdam", "Muon")
 OPTIMIZERS = tuple(c for c in offered(torch.optim, torch.optim.Optimizer) if c.__name__ not in _OTHER_STEPS)
+# torch.optim.lr_scheduler's that take functions, other schedulers or a score, instead of going by the step alone.
+_OTHER_SCHEDULES = ("LambdaLR", "MultiplicativeLR", "ChainedScheduler", "SequentialLR", "ReduceLROnPlateau")
+SCHEDULES = tuple(
+    c
+    for c in offered(torch.optim.lr_scheduler, torch.optim.lr_scheduler.LRScheduler)
+    if c.__name__ not in _OTHER_SCHEDULES
+)
 # Of Pyro's ELBO classes, for enumeration, its tracing JIT and losses that are not here: these programs ask for none.
+# Of schedulers, where they stand: the loop knows.
 INERT = frozenset(
     {
         "ignore_jit_warnings",
         "jit_options",
+        "last_epoch",
         "max_iarange_nesting",
         "retain_graph",
         "strict_enumeration_warning",
@@ -54,6 +63,8 @@ CHOICES: dict[str, tuple[type, ...]] = {
     "network": offered(model, Network),
     "elbo": (*ELBOS, *offered(estimators, Estimator)),
 }
+# All that is named, PyTorch's classes too.
+NAMED = CHOICES | {"optimizer": OPTIMIZERS, "schedule": SCHEDULES}
 
 
 def first_line(cls: type) -> str:
@@ -87,7 +98,7 @@ def analytic_pairs() -> dict[str, list[str]]:
 def table() -> str:
     """Every class that an option takes, one line each, and the pairs with an analytic KL."""
     lines = []
-    for option, classes in CHOICES.items():
+    for option, classes in NAMED.items():
         lines += ["", f"--{option}"]
         lines += [f"  {cls.__name__:<30}{first_line(cls)}" for cls in classes]
     lines += ["", "KL(guide || prior) in closed form, for TraceMeanField_ELBO; sampled for every other pair"]

@@ -16,6 +16,7 @@ from elbolab.graph.capture import capture, generators_kept, loss_and_gradients
 from elbolab.graph.inductor import compile_graph
 from elbolab.graph.torch_internals import as_if_compiling, pytree
 from elbolab.graph.trace import CannotCapture, trace
+from elbolab.stepping.optimizers import PythonNumbers
 from training.eager_step import Eager, Step
 from training.state import State
 
@@ -27,11 +28,14 @@ class Compiled(Step):
     as a CUDA graph. Other batch sizes, such as an epoch's last, take the eager step.
     """
 
-    def __init__(self, state: State, dataset: Dataset, clip: float, index: Tensor) -> None:
+    def __init__(
+        self, state: State, dataset: Dataset, clip: float, index: Tensor, *, varying: Sequence[str] = ()
+    ) -> None:
         """
         Args:
             state, dataset, clip: what is trained and where it stands, on what, and the largest norm of a gradient.
             index: of some batch of the size that is compiled for.
+            varying: options of the optimiser, beside its learning rate, that are others from step to step.
 
         Raises:
             CannotCapture: the objective or the optimiser is no fixed sequence of tensor operations.
@@ -39,6 +43,9 @@ class Compiled(Step):
         super().__init__(state, dataset, clip)
         self._eager = Eager(state, dataset, clip)
         self._index = index.clone()
+        self._varying = tuple(dict.fromkeys(("lr", *varying)))
+        self._options = self._current()
+        self._numbers = [torch.tensor(v, dtype=torch.float64, device=state.device) for v in self._options]
         self._good = torch.tensor(state.step, device=state.device)
         self._alive = torch.tensor(True, device=state.device)
         with generators_kept(state.device):
@@ -62,6 +69,7 @@ class Compiled(Step):
     def __call__(self, index: Tensor) -> None:
         if len(index) == len(self._index):
             self._index.copy_(index)
+            self._fill()
             with torch.no_grad():
                 self._run(*self._inputs)
             self.state.step += 1
@@ -75,6 +83,18 @@ class Compiled(Step):
             return True
         self.state.step = int(self._good)  # reading it back is the one time that the host waits for the device
         return bool(self._alive)
+
+    def _current(self) -> list[float]:
+        """The optimiser's options that the graph takes as tensors."""
+        groups = self.state.optimizer.param_groups
+        return pytree.tree_leaves([[group[name] for name in self._varying] for group in groups])
+
+    def _fill(self) -> None:
+        now = self._current()
+        for tensor, value, before in zip(self._numbers, now, self._options, strict=True):
+            if value != before:
+                tensor.fill_(value)
+        self._options = now
 
     def _tensors(self) -> dict[str, Any]:
         """All that a step writes into, the very tensors: what they are called does not matter, their order does."""
@@ -91,6 +111,7 @@ class Compiled(Step):
             "memory": [value for value in self._memory if isinstance(value, Tensor)],
             "buffers": list(self._buffers.values()),
             "tally": [state.total, self._good, self._alive],
+            "numbers": self._numbers,
         }
 
     def _flat(self, *inputs: Tensor) -> None:
@@ -103,7 +124,7 @@ class Compiled(Step):
         norm = get_total_norm(gradients, foreach=False)
         total, good, alive = cells["tally"]
         finite = alive & (loss + norm).isfinite()
-        parameters, memory = self._optimized(cells["parameters"], cells["memory"], gradients, norm)
+        parameters, memory = self._optimized(cells["parameters"], cells["memory"], cells["numbers"], gradients, norm)
         old = [*cells["parameters"], *cells["memory"], *cells["buffers"]]
         for value, new in zip(old, [*parameters, *memory, *buffers], strict=True):
             value.copy_(torch.where(finite, new, value))
@@ -112,7 +133,12 @@ class Compiled(Step):
         alive.copy_(finite)
 
     def _optimized(
-        self, parameters: Sequence[Tensor], memory: Sequence[Tensor], gradients: Sequence[Tensor], norm: Tensor
+        self,
+        parameters: Sequence[Tensor],
+        memory: Sequence[Tensor],
+        numbers: Sequence[Tensor],
+        gradients: Sequence[Tensor],
+        norm: Tensor,
     ) -> tuple[list[Tensor], list[Tensor]]:
         """The parameters and the optimiser's memory after its step, which runs on copies of both."""
         parameters = [value.clone() for value in parameters]
@@ -126,6 +152,8 @@ class Compiled(Step):
         leaves = [next(waiting) if isinstance(value, Tensor) else value for value in self._memory]
         stand_ins = dict(zip(map(id, self._parameters.values()), parameters, strict=True))
         optimizer = copy.copy(self.state.optimizer)
+        options = [{name: group[name] for name in self._varying} for group in self.state.optimizer.param_groups]
+        options = pytree.tree_unflatten([n.clone() for n in numbers], pytree.tree_structure(options))
         optimizer.param_groups = [
             # `capturable` keeps the step count a tensor; Inductor fuses one tensor's operations after the other's.
             {
@@ -135,12 +163,17 @@ class Compiled(Step):
                 "params": [stand_ins[id(p)] for p in group["params"] if id(p) in stand_ins],
             }
             | ({"capturable": True} if "capturable" in group else {})
-            for group in self.state.optimizer.param_groups
+            | given
+            for group, given in zip(self.state.optimizer.param_groups, options, strict=True)
         ]
         kept = pytree.tree_unflatten(leaves, self._memory_spec)
         optimizer.state = defaultdict(dict, zip(parameters, kept, strict=True))
-        with as_if_compiling(), torch.no_grad():
-            inspect.unwrap(type(optimizer).step)(optimizer)
+        with as_if_compiling(), torch.no_grad(), PythonNumbers():
+            try:
+                inspect.unwrap(type(optimizer).step)(optimizer)
+            except CannotCapture as error:
+                reads = f"{type(optimizer).__name__} decides by a value, such as its {' or '.join(self._varying)}"
+                raise CannotCapture(f"{reads}, which a graph takes as tensors") from error
         after = [optimizer.state[p] for p in parameters]
         if any(
             a is not b and a != b

@@ -26,7 +26,7 @@ from model.likelihoods import Bernoulli, Likelihood
 from model.priors import Prior, StandardNormal
 from training import checkpoint, legality, record, room
 from training import trust as trusted
-from training.catalogue import CHOICES, OPTIMIZERS
+from training.catalogue import NAMED
 from training.checkpoint import Kept
 from training.options import Parser
 from training.run_folder import RunFolder
@@ -44,7 +44,7 @@ _PROBE = 8
 class ExperimentParser(Parser):
     """A command line with the options of an experiment."""
 
-    choices = CHOICES | {"optimizer": OPTIMIZERS}
+    choices = NAMED
     groups_of_options = MappingProxyType(
         {
             "what is trained": ("data", "prior", "likelihood", "guide", "network", "elbo", "latent", "hidden", "beta"),
@@ -52,6 +52,8 @@ class ExperimentParser(Parser):
                 "epochs",
                 "batch_size",
                 "optimizer",
+                "schedule",
+                "schedule_by",
                 "clip",
                 "beta_warmup",
                 "seed",

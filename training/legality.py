@@ -12,23 +12,30 @@ from elbolab.distributions import open_unit_interval
 from guide.posteriors import Posterior
 from model.likelihoods import Likelihood
 from model.priors import Prior
-from training.catalogue import CHOICES, ELBOS, OPTIMIZERS
+from training.catalogue import CHOICES, ELBOS, OPTIMIZERS, SCHEDULES
 
 
-def _names(classes: Sequence[type]) -> str:
+def names(classes: Sequence[type]) -> str:
     return ", ".join(cls.__name__ for cls in classes) or "none"
 
 
 def check_objective(elbo: ELBO) -> None:
     """Pyro has more ELBO classes than do what they say on these programs; those that do are offered."""
     if type(elbo).__module__.startswith("pyro.") and type(elbo) not in ELBOS:
-        raise ValueError(f"elbo = {type(elbo).__name__} is not offered here; there are: {_names(CHOICES['elbo'])}")
+        raise ValueError(f"elbo = {type(elbo).__name__} is not offered here; there are: {names(CHOICES['elbo'])}")
 
 
 def check_optimizer(optimizer: torch.optim.Optimizer) -> None:
     """Of PyTorch's and Pyro's optimisers those are offered that step down a dense gradient that they are given."""
     if type(optimizer).__module__.split(".")[0] in ("torch", "pyro") and type(optimizer) not in OPTIMIZERS:
-        raise ValueError(f"optimizer = {type(optimizer).__name__} is not offered; there are: {_names(OPTIMIZERS)}")
+        raise ValueError(f"optimizer = {type(optimizer).__name__} is not offered; there are: {names(OPTIMIZERS)}")
+
+
+def check_schedule(schedule: torch.optim.lr_scheduler.LRScheduler) -> None:
+    """Of PyTorch's schedulers those are offered that go by the step alone: a score to judge by is not the loop's."""
+    ours = type(schedule).__module__.split(".")[0] == "torch"
+    if (ours and type(schedule) not in SCHEDULES) or isinstance(schedule, torch.optim.lr_scheduler.ReduceLROnPlateau):
+        raise ValueError(f"schedule = {type(schedule).__name__} is not offered; there are: {names(SCHEDULES)}")
 
 
 def check_latents(prior: Prior, posterior: Posterior) -> None:
@@ -39,8 +46,8 @@ def check_latents(prior: Prior, posterior: Posterior) -> None:
     guides = [cls for cls in CHOICES["guide"] if cls.support is prior.support]
     raise ValueError(
         f"the guide {type(posterior).__name__} draws z from {_set(posterior.support)}, the prior"
-        f" {type(prior).__name__} lives on {_set(prior.support)}. Priors for this guide: {_names(priors)}."
-        f" Guides for this prior: {_names(guides)}"
+        f" {type(prior).__name__} lives on {_set(prior.support)}. Priors for this guide: {names(priors)}."
+        f" Guides for this prior: {names(guides)}"
     )
 
 
@@ -60,7 +67,7 @@ def check_support(likelihood: Likelihood, dataset: Dataset) -> None:
         ways.append("dequantise them (--data.dequantize true)")
     fitting = [cls for cls in CHOICES["likelihood"] if all(cls.support.check(x).all() for x in seen)]
     if fitting:
-        ways.append(f"choose --likelihood {_names(fitting)}")
+        ways.append(f"choose --likelihood {names(fitting)}")
     raise ValueError(
         f"the likelihood {type(likelihood).__name__} is for data in {_set(likelihood.support)}, but these hold"
         f" {torch.cat(outside)[0].item():.4g}: {', or '.join(ways) or 'no likelihood here fits them'}"

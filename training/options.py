@@ -10,8 +10,10 @@ from types import MappingProxyType
 from typing import Any, NoReturn
 
 import jsonargparse
+from torch.optim.lr_scheduler import LRScheduler
 
 from training import help_pages, trust
+from training.catalogue import INERT
 
 _LONGEST = 600  # letters of a message
 
@@ -76,6 +78,8 @@ class Parser(jsonargparse.ArgumentParser):
         if refused and owner and owner[1] in classes:
             accepted = _keywords(classes[owner[1]])
             return f"{owner[1]} takes no option {refused[1]}; {_named(refused[1], accepted)}"
+        if needed := re.search(r"the following arguments are required: (\w+)", message):
+            return f"--{option[1]} needs --{option[1]}.{needed[1]} too; {_named('', list(classes))}"
         if refused := re.search(r"import path string: (\w+)$", message, re.MULTILINE) if " key" in message else None:
             return f"--{option[1]}: there is no {refused[1]}; {_named(refused[1], list(classes))}"
         return f"{message}\nsee --{option[1]}.help NAME, NAME one of: {', '.join(classes)}"
@@ -99,10 +103,17 @@ def _keywords(cls: type) -> list[str]:
     found: dict[str, None] = {}
     for part in cls.__mro__:
         parameters = inspect.signature(part.__init__).parameters.values() if "__init__" in vars(part) else ()
-        found |= {p.name: None for p in parameters if p.default is not p.empty}
+        found |= {
+            p.name: None for p in parameters if p.name not in INERT and (p.default is not p.empty or _asked(cls, p))
+        }
         if parameters and all(p.kind is not p.VAR_KEYWORD for p in parameters):
             break
     return list(found)
+
+
+def _asked(cls: type, parameter: inspect.Parameter) -> bool:
+    """Whether an argument without a default is the user's to give: of the other parts, the program gives them."""
+    return issubclass(cls, LRScheduler) and parameter.name not in ("self", "optimizer")
 
 
 def _named(given: str, names: list[str], prefix: str = "") -> str:

@@ -1,5 +1,6 @@
 """The options of a run as they stand in config.yaml: what they must hold, and when two of them are of the same run."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,8 @@ OF_ONE_CALL = frozenset({"resume", "overwrite", "config", "list", "checkpoint", 
 FREE_ON_RESUME = OF_ONE_CALL | {"epochs", "device", "out", "compile"}
 # Where the data lie may change too: the checkpoint knows them by their checksum.
 _FREE_PARTS = frozenset({"data.path"})
+# Options that came later, and what runs before them did.
+_LATER = {"schedule_by": "epoch"}
 _NEEDED = frozenset({"data", "prior", "likelihood", "guide", "elbo", "latent", "seed"})
 
 
@@ -34,6 +37,14 @@ def read(path: Path) -> dict[str, Any]:
     return renamed(found)
 
 
+def with_absolute_path(settings: dict[str, Any]) -> dict[str, Any]:
+    """The data's path as it is from every folder, so that the run can be gone on with and judged from another one."""
+    where = (settings["data"] or {}).get("init_args", {})
+    if where.get("path"):
+        where["path"] = os.path.abspath(where["path"])
+    return settings
+
+
 def kept(settings: dict[str, Any]) -> dict[str, Any]:
     """Without what is said to one call of the program alone."""
     return {name: value for name, value in settings.items() if name not in OF_ONE_CALL}
@@ -42,7 +53,7 @@ def kept(settings: dict[str, Any]) -> dict[str, Any]:
 def differences(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
     """What makes two configurations those of two runs, one line each."""
     one, other = (
-        dict(_flat({n: v for n, v in settings.items() if n not in FREE_ON_RESUME}))
+        dict(_flat({n: v for n, v in (_LATER | settings).items() if n not in FREE_ON_RESUME}))
         for settings in (renamed(before), renamed(now))
     )
     return [

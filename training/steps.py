@@ -1,5 +1,6 @@
 """How a run takes its steps: the first one eagerly and validated, the others compiled where that repays."""
 
+from collections.abc import Sequence
 from typing import Literal
 
 import pyro
@@ -26,7 +27,15 @@ class Steps(Step):
     """
 
     def __init__(
-        self, state: State, dataset: Dataset, clip: float, *, compile: Compile, batch: int, total: int
+        self,
+        state: State,
+        dataset: Dataset,
+        clip: float,
+        *,
+        compile: Compile,
+        batch: int,
+        total: int,
+        varying: Sequence[str] = (),
     ) -> None:
         """
         Args:
@@ -34,11 +43,13 @@ class Steps(Step):
             compile: whether to.
             batch: data per step.
             total: steps of the whole run.
+            varying: options of the optimiser that are others from step to step.
 
         Raises:
             ValueError: `on`, and it cannot be.
         """
         super().__init__(state, dataset, clip)
+        self._varying = tuple(varying)
         self._insists, self._batch = compile == "on", min(batch, len(dataset.train))
         if compile != "auto":
             state.compiled = self._insists
@@ -82,7 +93,7 @@ class Steps(Step):
         """
         self._pending = False
         try:
-            self._step = Compiled(self.state, self.dataset, self.clip, index)
+            self._step = Compiled(self.state, self.dataset, self.clip, index, varying=self._varying)
         except CannotCapture as error:
             if self._insists:
                 raise

@@ -21,7 +21,7 @@ from jsonargparse import set_parsing_settings
 from elbolab import estimators
 
 # The options that name a class.
-PARTS = frozenset({"data", "prior", "likelihood", "guide", "network", "elbo", "optimizer"})
+PARTS = frozenset({"data", "prior", "likelihood", "guide", "network", "elbo", "optimizer", "schedule"})
 # Where the classes that a run names have gone since it was written.
 RENAMED = {
     "objective.": "elbolab.",

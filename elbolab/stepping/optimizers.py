@@ -162,7 +162,7 @@ class Moved:
         at = {(id(where), name): v for (where, name), v in zip(places, given, strict=True)}
         moved = [v.clone() for v in values]
         stand_ins = {id(p): new for p, new in zip(self.parameters, moved, strict=True)}
-        with as_if_compiling(), torch.no_grad(), _PythonNumbers() as numbers_mode, _tensor_math():
+        with as_if_compiling(), torch.no_grad(), PythonNumbers() as numbers_mode, _tensor_math():
             for p, new, gradient in zip(self.parameters, moved, gradients, strict=True):
                 new.grad = None if gradient is None else gradient.clone()
                 clip = self.optim.grad_clip.get(p)
@@ -209,7 +209,7 @@ class Moved:
                     raise CannotCapture(f"{type(one).__name__} changes its {name}")
 
 
-class _PythonNumbers(TorchFunctionMode):
+class PythonNumbers(TorchFunctionMode):
     """Numbers that are tensors here, where PyTorch takes numbers alone: `addcdiv_(a, b, value=number)`."""
 
     begun = False  # whether what is asked is if this is the first step: it is not
