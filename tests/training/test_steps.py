@@ -23,6 +23,7 @@ OPTIMIZERS = {
     "plain SGD": lambda p: torch.optim.SGD(p, lr=1e-3),
     "RMSprop": lambda p: torch.optim.RMSprop(p, lr=1e-3),
     "NAdam": lambda p: torch.optim.NAdam(p, lr=1e-3),
+    "Adagrad": lambda p: torch.optim.Adagrad(p, lr=1e-2),
     "RAdam": lambda p: torch.optim.RAdam(p, lr=1e-3),
 }
 
@@ -70,9 +71,9 @@ def test_the_graph_is_the_eager_step_in_float64(uncompiled, optimizer):
 
 
 def test_an_optimiser_that_needs_python_numbers_is_named(uncompiled):
-    OPTIMIZERS["Adagrad"] = lambda p: torch.optim.Adagrad(p, lr=1e-3)
-    with pytest.raises(CannotCapture, match="value"):
-        run(compiled, 2, optimizer="Adagrad")
+    OPTIMIZERS["Adafactor"] = lambda p: torch.optim.Adafactor(p, lr=1e-3)
+    with pytest.raises(CannotCapture, match="Adafactor decides by a value"):
+        run(compiled, 2, optimizer="Adafactor")
 
 
 def test_from_the_first_step_that_is_not_finite_nothing_changes(uncompiled):
