@@ -5,9 +5,10 @@ from typing import Any, Literal
 from pyro.poutine.messenger import Messenger
 from torch import Tensor
 
-from elbolab.estimators.base import Estimator, Known
+from elbolab.estimators.base import Estimator, Known, concrete
 from elbolab.estimators.conditions import PATHS, WHOLE_DATA, Condition
 from elbolab.estimators.joint_sampling import SAMPLERS
+from elbolab.programs.sites import named
 
 Sampling = Literal["independent", "antithetic", "sobol"]
 
@@ -23,6 +24,12 @@ class MultiSample(Estimator):
             num_particles: K draws of z per datum.
             options: what else Estimator takes.
         """
+        if not isinstance(self, Reparameterised) and options.pop("sampling", "independent") != "independent":
+            able = named(cls.__name__ for cls in concrete(Reparameterised))
+            raise ValueError(
+                f"{type(self).__name__} is for independent particles: drawn together, they depend on one another as its"
+                f" gradient does not know. Estimators that can draw them so: {able}"
+            )
         super().__init__(num_particles, **options)
 
     @property

@@ -8,8 +8,10 @@ import torch
 
 from elbolab.estimators import multisample, pathwise, score, wake
 from elbolab.estimators.base import Estimator, concrete
+from elbolab.estimators.joint_sampling import Antithetic
 from elbolab.estimators.multisample import CIWAE, IWAE, MIWAE, PIWAE, DReG, IWAEStickingTheLanding
 from elbolab.estimators.pathwise import Pathwise, PathwiseAnalyticKL, StickingTheLanding
+from elbolab.estimators.renyi import VRDReG
 from elbolab.estimators.score import NVIL, REINFORCE, RLOO, VIMCO, MovingAverage
 from elbolab.estimators.wake import WakePhi, WakePhiDReG
 from elbolab.graph.replicate import replicate
@@ -180,6 +182,26 @@ def test_antithetic_pairs_have_a_bound_of_their_own(monkeypatch):
     _, other = gradients(IWAE(2), oracle, COPIES["normal"], repeats=1)
     found, bound = worst(draws, other)
     assert found > bound, "it is not that of independent particles"
+
+
+class PairedDReG(DReG):
+    def sampler(self):
+        return Antithetic(self.particles)
+
+
+@pytest.mark.parametrize("cls", [DReG, WakePhi, WakePhiDReG, VRDReG, VIMCO])
+def test_particles_that_are_drawn_together_are_refused_where_they_would_be_wrong(cls):
+    with pytest.raises(ValueError, match=rf"{cls.__name__} is for independent particles.*draw them so: CIWAE, .*IWAE"):
+        cls(4, sampling="antithetic")
+    assert cls(4, sampling="independent").num_particles == 4
+
+
+def test_the_doubly_reparameterised_gradient_of_pairs_would_be_wrong():
+    oracle = NormalNormal()
+    both = (elbo(oracle.model, oracle.guide) for elbo in (PairedDReG(2), IWAE(2, sampling="antithetic")))
+    slopes = [replicate(objective, oracle.x, 4000)[1]["guide.slope"].flatten() for objective in both]
+    error = sum(slope.var() / len(slope) for slope in slopes).sqrt()
+    assert (slopes[0].mean() - slopes[1].mean()).abs() > 6 * error
 
 
 def _all_in_place(log_weight):
