@@ -52,7 +52,11 @@ def latents_of(words: str, *families: type[Distribution]) -> EveryLatent:
     return EveryLatent(words, offence, each.met)
 
 
-REPARAMETERISED = every_latent("latents whose draws carry gradients (rsample)", lambda site: site.has_rsample)
+REPARAMETERISED = every_latent(
+    "latents whose draws carry gradients (rsample)",
+    lambda site: site.has_rsample,
+    lambda site: f"is {site.family.__name__} with has_rsample = False",
+)
 SMOOTH = every_latent(
     "latents that neither program compares, rounds, casts to whole numbers or reads back",
     lambda site: not site.jumps,

@@ -39,6 +39,8 @@ class GDReG(DReG):
 
     @torch.enable_grad()
     def estimate(self, draw: Draw) -> Estimate:
+        if not draw.values:
+            return super().estimate(draw)  # point masses alone: no prior is drawn from
         drawn = Reweighed(draw)
         # What a guide without parameters draws moves log w as well.
         drawn.values = {name: v if v.requires_grad else v.detach().requires_grad_() for name, v in drawn.values.items()}
