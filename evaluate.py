@@ -9,6 +9,7 @@ import sys
 if __name__ == "__main__":  # the imports take seconds: who stops the program meanwhile gets no traceback
     signal.signal(signal.SIGINT, lambda *_: sys.exit(130))
 
+import hashlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from torch import Tensor
 
 from elbolab import Evidence, evidence, pareto
 from elbolab.report.page import LIMIT
-from training import Experiment, Kept, Parser, RunFolder, answered, pictures, refuse_mistakes, using
+from training import Experiment, Kept, Parser, RunFolder, answered, comparison, pictures, refuse_mistakes, using
 from training.run import posterior_means
 
 MANY = 0.05  # of the data, with weights too heavy: from there on their mean is called in question
@@ -59,7 +60,8 @@ def evaluate(
         if not report_megabytes >= 0.2:
             raise ValueError(f"report_megabytes = {report_megabytes}: at least 0.2")
         lab = Experiment.of(folder, device=device, trust=trust_code)
-        history = lab.take(folder, checkpoint).get("history") or folder.metrics()
+        saved = lab.take(folder, checkpoint)
+        history = saved.get("history") or folder.metrics()
     lab.objective.eval()
     pyro.set_rng_seed(seed)
     pyro.enable_validation(False)
@@ -71,7 +73,8 @@ def evaluate(
     summary = numbers(found) | {"samples": samples, "active_units": active, "latent": means.shape[1]}
     if test.min() >= 0 and (test == test.round()).all() and test.max() > 1:
         summary["perplexity"] = perplexity(found, test)
-    folder.summarize({"test": summary})
+    judged = {"checkpoint": checkpoint, "step": saved["step"], "samples": samples, **seen(lab)}
+    folder.summarize({"test": summary, "judged": judged})
     print(told(summary))
     pictures.draw(lab, means, folder, history, shown)
     print(f"figures: {folder.path / 'figures'}")
@@ -102,6 +105,13 @@ def heavy(khat: Tensor, draws: int) -> dict[str, float]:
     """How many data have weights whose mean so many draws do not give: their -log p(x) is looser than it looks."""
     limit = pareto.largest_trusted(draws)
     return {"khat_limit": limit, "khat_beyond": int((khat > limit).sum())}
+
+
+def seen(lab: Experiment) -> dict[str, str]:
+    """What numbers of two runs are comparable by: the test data as the likelihood sees them, and its measure."""
+    values = lab.dataset.test.float().cpu().numpy()
+    measure = "mass" if lab.model.likelihood.support.is_discrete else "density"
+    return {"data": hashlib.sha256(values.tobytes()).hexdigest(), "measure": measure}
 
 
 def perplexity(found: Evidence, counts: Tensor) -> float:
@@ -144,14 +154,18 @@ def weights(summary: dict[str, float]) -> str:
 
 
 def main(argv: list[str] | None = None) -> int:
+    argv = sys.argv[1:] if argv is None else argv
+    if argv[:1] == ["compare"]:  # the one command that takes several runs; a folder of this name is ./compare
+        return compare(argv[1:])
     parser = Parser(
         prog="evaluate.py",
         description="Judges a run: test ELBO, -log p(x), active units and figures. Or, with a command, uses it.",
+        epilog="evaluate.py compare RUN RUN ...: one table over runs; evaluate.py compare --help",
     )
     _add(parser, evaluate, report="also write report.html, in which the model computes")
     commands = parser.add_subcommands(required=False, dest="command")
     for name, function in using.COMMANDS.items():
-        command = Parser(description=" ".join((function.__doc__ or "").partition("Args:")[0].split()))
+        command = Parser(description=_described(function))
         _add(command, function, "run")
         commands.add_subcommand(name, command, help=(function.__doc__ or "").partition("\n")[0])
         command.prog = f"evaluate.py RUN {name}"
@@ -167,6 +181,20 @@ def main(argv: list[str] | None = None) -> int:
         with refuse_mistakes():
             chosen = {name: value for name, value in own.items() if name != "config"}
             return using.COMMANDS[options.command](options.run, **chosen)
+
+
+def compare(argv: list[str]) -> int:
+    parser = Parser(prog="evaluate.py compare", description=_described(comparison.compare))
+    parser.add_argument("runs", nargs="+", type=Path, help="the runs' folders, such as runs/*")
+    parser.add_function_arguments(comparison.compare, skip={"runs"})
+    with answered():
+        options = parser.parse_args(argv)
+        with refuse_mistakes():
+            return comparison.compare(options.runs, csv=options.csv, picture=options.picture)
+
+
+def _described(function: Callable[..., int]) -> str:
+    return " ".join((function.__doc__ or "").partition("Args:")[0].split())
 
 
 def _add(parser: Parser, function: Callable[..., int], *skip: str, **switches: str) -> None:

@@ -66,7 +66,11 @@ def test_resuming_and_judging_commands(tmp_path, monkeypatch):
         assert train.main([*in_little(shlex.split(command)[2:], tmp_path), "--epochs", "2"]) == 0
     np.save(tmp_path / "x.npy", np.zeros((3, 8, 8), np.float32))
     monkeypatch.chdir(tmp_path)
-    for command in judged:
+    several = "python evaluate.py compare"
+    for command in sorted(judged, key=lambda command: command.startswith(several)):
+        if command.startswith(several):
+            assert evaluate.main(["compare", str(tmp_path / "run"), *shlex.split(command)[4:]]) == 0
+            continue
         words = shlex.split(command)[3:]
         little = [] if {"encode", "reconstruct", "sample", "export"} & set(words) else ["--samples", "2"]
         assert evaluate.main([str(tmp_path / "run"), *words, *little]) == 0

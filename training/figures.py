@@ -13,6 +13,7 @@ from matplotlib.ticker import MaxNLocator
 from data.files import replacing
 
 PALETTE = mpl.colormaps["tab10"]
+MARKERS = "osD^v"
 
 
 def _show(ax: Axes, datum: np.ndarray) -> None:
@@ -80,3 +81,29 @@ def save(figure: Figure, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as file:
         figure.savefig(file, dpi=150, format=path.suffix.removeprefix("."))
+
+
+def rate_distortion(rows: Sequence[tuple[str, Sequence[float], Sequence[float]]], title: str) -> Figure:
+    """Models in the plane of distortion and rate, in nats per datum: a name, its distortions and its rates.
+
+    Lines are of equal -ELBO = distortion + rate (Alemi et al., 2018, Fixing a Broken ELBO).
+    """
+    figure = Figure(figsize=(6.4, 5.6 + 0.2 * len(rows)), layout="constrained")
+    ax = figure.subplots()
+    for number, (name, distortions, rates) in enumerate(rows):
+        colour = PALETTE(number % PALETTE.N)
+        marker = MARKERS[number // PALETTE.N % len(MARKERS)]
+        ax.scatter(distortions, rates, s=14, alpha=0.5, color=colour, marker=marker)
+        ax.scatter(np.mean(distortions), np.mean(rates), s=60, color=colour, marker=marker, label=name)
+    ax.margins(0.15)
+    ax.autoscale(False)
+    (left, right), (low, high) = ax.get_xlim(), ax.get_ylim()
+    for total in MaxNLocator(8).tick_values(left + low, right + high):
+        if left + low < total < right + high:
+            ax.axline((total - low, low), slope=-1, color="grey", linewidth=0.6, alpha=0.6, zorder=0)
+            end = max(left, total - high)  # where it leaves the picture at the left or the top
+            ax.annotate(f" {total:g}", (end, total - end), color="grey", fontsize=7, va="top")
+    ax.set(xlabel="distortion: -E log p(x|z)", ylabel="rate: E[log q(z|x) - log p(z)]")
+    ax.set_title(f"{title}, nats per datum\non a grey line -ELBO = distortion + rate is the same", fontsize=10)
+    figure.legend(frameon=False, fontsize=8, loc="outside lower left")
+    return figure

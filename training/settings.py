@@ -16,6 +16,7 @@ FREE_ON_RESUME = OF_ONE_CALL | {"epochs", "device", "out", "compile"}
 _FREE_PARTS = frozenset({"data.path"})
 # Options that came later, and what runs before them did.
 _LATER = {"schedule_by": "epoch"}
+_OF_THE_MACHINE = OF_ONE_CALL | {"device", "out", "compile", "seed"}
 _NEEDED = frozenset({"data", "prior", "likelihood", "guide", "elbo", "latent", "seed"})
 
 
@@ -53,7 +54,7 @@ def kept(settings: dict[str, Any]) -> dict[str, Any]:
 def differences(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
     """What makes two configurations those of two runs, one line each."""
     one, other = (
-        dict(_flat({n: v for n, v in (_LATER | settings).items() if n not in FREE_ON_RESUME}))
+        dict(flat({n: v for n, v in (_LATER | settings).items() if n not in FREE_ON_RESUME}))
         for settings in (renamed(before), renamed(now))
     )
     return [
@@ -63,13 +64,20 @@ def differences(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
     ]
 
 
-def _flat(settings: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+def of_results(settings: dict[str, Any]) -> dict[str, Any]:
+    """The options that two runs' results may differ by, the seed aside, under the command line's names."""
+    chosen = {name: value for name, value in (_LATER | renamed(settings)).items() if name not in _OF_THE_MACHINE}
+    # What is not set may be an option that an earlier version did not have.
+    return {name: value for name, value in flat(chosen) if name not in _FREE_PARTS and value is not None}
+
+
+def flat(settings: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
     """Options under the names that the command line has for them."""
     for name, value in settings.items():
         if name in ("init_args", "dict_kwargs") and isinstance(value, dict):
-            yield from _flat(value, prefix)
+            yield from flat(value, prefix)
         elif isinstance(value, dict) and value:
-            yield from _flat(value, f"{prefix}{name}.")
+            yield from flat(value, f"{prefix}{name}.")
         elif name == "class_path" and prefix:
             yield prefix.rstrip("."), value
         else:
