@@ -16,7 +16,7 @@ from elbolab.graph.capture import capture, generators_kept, loss_and_gradients
 from elbolab.graph.inductor import compile_graph
 from elbolab.graph.torch_internals import as_if_compiling, pytree
 from elbolab.graph.trace import CannotCapture, trace
-from elbolab.stepping.optimizers import PythonNumbers
+from elbolab.stepping.optimizers import COUNTS, PythonNumbers
 from training.eager_step import Eager, Step
 from training.state import State
 
@@ -106,6 +106,8 @@ class Compiled(Step):
             self._parameters = {n: p for n, p in self._parameters.items() if state.optimizer.state.get(p)}
         memory = [state.optimizer.state.get(p, {}) for p in self._parameters.values()]
         self._memory, self._memory_spec = pytree.tree_flatten(memory)
+        named = [(name, value) for one in memory for name, held in one.items() for value in pytree.tree_leaves(held)]
+        self._counts = [name in COUNTS for name, value in named if isinstance(value, Tensor)]
         return {
             "parameters": [p.detach() for p in self._parameters.values()],
             "memory": [value for value in self._memory if isinstance(value, Tensor)],
@@ -143,7 +145,7 @@ class Compiled(Step):
         """The parameters and the optimiser's memory after its step, which runs on copies of both."""
         parameters = [value.clone() for value in parameters]
         # Step counts are float32 scalars, eager optimisers compute with them as Python numbers: here, in float64.
-        memory = [value.double() if value.dim() == 0 else value.clone() for value in memory]
+        memory = [value.double() if count else value.clone() for value, count in zip(memory, self._counts, strict=True)]
         for parameter, gradient in zip(parameters, gradients, strict=True):
             parameter.grad = gradient
         if self.clip < float("inf"):

@@ -25,7 +25,7 @@ _FIRST_STEP_APART = (adagrad.AdagradRMSProp,)
 _COUNT_IN_PYTHON = (clipped_adam, dct, adagrad)  # modules whose `math` meets tensors where it met Python's numbers
 
 
-_COUNTS = frozenset({"step", "mu_product", "mu", "eta"})  # what torch.optim calls its scalars
+COUNTS = frozenset({"step", "mu_product", "mu", "eta"})  # what torch.optim calls its scalars
 
 
 class OptimizerApart(CannotCapture):
@@ -156,7 +156,7 @@ class Moved:
         """Parameters and memory after a step; nothing is written to."""
         # Step counts are float32 scalars, eager optimisers compute with them as Python numbers: here, in float64.
         names = [name for _, name in self.memory]
-        given = [v.double() if name in _COUNTS else v.clone() for name, v in zip(names, memory, strict=True)]
+        given = [v.double() if name in COUNTS else v.clone() for name, v in zip(names, memory, strict=True)]
         places = [*self.memory, *self.numbers.places]
         given += [numbers[group].clone() for group in self.numbers.groups]
         at = {(id(where), name): v for (where, name), v in zip(places, given, strict=True)}

@@ -8,7 +8,9 @@ import torch
 from pyro.infer import Trace_ELBO, TraceMeanField_ELBO
 
 from data import Digits
-from elbolab import CannotCapture
+from elbolab import CannotCapture, DoubleCV
+from guide import posteriors
+from model import priors
 from training import Experiment, Processes, State
 from training import compiled_step as module
 from training.compiled_step import Compiled
@@ -28,9 +30,9 @@ OPTIMIZERS = {
 }
 
 
-def run(step, count, *, elbo=None, optimizer="Adam", double=False, clip=math.inf, hidden=16):
+def run(step, count, *, elbo=None, optimizer="Adam", double=False, clip=math.inf, hidden=16, **parts):
     """Losses and parameters of a run whose first step is eager and whose others are taken by `step`."""
-    lab = Experiment(data=Digits(), elbo=elbo or TraceMeanField_ELBO(), latent=3, hidden=hidden)
+    lab = Experiment(data=Digits(), elbo=elbo or TraceMeanField_ELBO(), latent=3, hidden=hidden, **parts)
     if double:
         lab.objective.double()
         object.__setattr__(lab.dataset, "train", lab.dataset.train.double())
@@ -99,3 +101,9 @@ def test_the_compiled_graph_is_the_eager_step_to_rounding(elbo):
     assert found[0] == pytest.approx(expected[0], rel=1e-5)
     for one, other in zip(found[1], expected[1], strict=True):
         assert (one - other).norm() <= 1e-5 * other.norm()
+
+
+def test_a_single_number_that_an_estimator_learns_is_moved_as_by_the_eager_step(uncompiled):
+    parts = {"prior": priors.Bernoulli, "guide": posteriors.Bernoulli}
+    (before, *_), (after, *_) = (run(step, 3, elbo=DoubleCV(2), **parts) for step in (eager, compiled))
+    assert after == pytest.approx(before, rel=1e-5)
