@@ -19,6 +19,7 @@ from torch import Tensor
 from elbolab import Evidence, evidence, pareto
 from elbolab.report.page import LIMIT
 from training import Experiment, Kept, Parser, RunFolder, answered, comparison, pictures, refuse_mistakes, using
+from training.history import judged_on
 from training.run import posterior_means
 
 MANY = 0.05  # of the data, with weights too heavy: from there on their mean is called in question
@@ -42,7 +43,7 @@ def evaluate(
 
     Args:
         run: the run's folder.
-        checkpoint: which one is judged: last, the one before it (previous) or the best.
+        checkpoint: which one is judged: last, the one before it (previous) or the best by its validation -ELBO.
         samples: draws of z per test datum.
         device: auto, cpu, cuda or cuda:0.
         memory: about how many MiB the draws may take at a time.
@@ -62,6 +63,8 @@ def evaluate(
         lab = Experiment.of(folder, device=device, trust=trust_code)
         saved = lab.take(folder, checkpoint)
         history = saved.get("history") or folder.metrics()
+    if checkpoint == "best" and history and judged_on(history[-1]) == "test":  # as earlier versions did
+        print("note: this checkpoint was chosen by the test set: new data will score worse", file=sys.stderr)
     lab.objective.eval()
     pyro.set_rng_seed(seed)
     pyro.enable_validation(False)

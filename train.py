@@ -9,11 +9,11 @@ import sys
 if __name__ == "__main__":  # the imports take seconds: who stops the program meanwhile gets no traceback
     signal.signal(signal.SIGINT, lambda *_: sys.exit(130))
 
-import argparse
 import math
 import time
 import warnings
-from contextlib import suppress
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pyro
@@ -37,8 +37,8 @@ from training import (
     State,
     Steps,
     answered,
-    catalogue,
     exits,
+    history,
     judgement,
     legality,
     messages,
@@ -46,12 +46,15 @@ from training import (
     room,
     trust,
 )
+from training.annealing import Annealing, chosen
+from training.last_pictures import pictures
+from training.loggers import Logger, Telling
 from training.order import order, steps_per_epoch
-from training.resuming import compiled, go_on
+from training.resuming import changes_of, compiled, go_on
 from training.run_folder import environment
 from training.schedule import By, Optimized, Schedule, Scheduled
-from training.settings import with_absolute_path
-from training.state import SCORE
+from training.settings import told, with_absolute_path
+from training.starting import List, changed, default_folder, early
 
 LOOK = 100  # steps between two looks at whether all is well: a device that is not asked does not have to wait
 
@@ -66,9 +69,12 @@ def train(
     optimizer: Optimized = lambda parameters: torch.optim.Adam(parameters, lr=1e-3),
     schedule: Scheduled | None = None,
     schedule_by: By = "epoch",
+    annealing: Annealing | None = None,
     beta_warmup: int = 0,
     clip: float = math.inf,
     compile: Compile = "auto",
+    patience: int | None = None,
+    log: Callable[[Path], Logger] | None = None,
     checkpoint: Kept = "last",
     resume: bool = False,
     **experiment,  # noqa: ANN003
@@ -84,20 +90,26 @@ def train(
         optimizer: a class of torch.optim.
         schedule: a class of torch.optim.lr_scheduler that goes by the step alone.
         schedule_by: after what the schedule takes its steps, and what its options count.
-        beta_warmup: epochs over which the KL's weight rises linearly to beta.
+        annealing: how the KL's weight goes along training; always beta, if left out.
+        beta_warmup: short for --annealing Linear --annealing.epochs N.
         clip: largest norm of a step's gradient; longer ones are scaled down (counts want it).
         compile: a step as one compiled graph; auto: where the run has steps enough to repay it.
+        patience: epochs without a better validation -ELBO after which to stop; all epochs, if left out.
+        log: who else is told of every epoch: tensorboard, csv, or a class of your own by its path.
         checkpoint: from which one --resume goes on: last, the one before it (previous) or the best.
         resume: go on from a checkpoint in the folder.
     """
     with refuse(exits.DATA, DataError), refuse(exits.CONFIGURATION, ValueError, TypeError):
-        check_loop(epochs=epochs, batch_size=batch_size, beta_warmup=beta_warmup, clip=clip)
+        legality.check_loop(epochs=epochs, batch_size=batch_size, beta_warmup=beta_warmup, clip=clip, patience=patience)
+        weight = chosen(annealing, beta_warmup)
         lab = Experiment(**experiment)
+        legality.check_patience(patience, lab.dataset)
         kept = {"settings": folder.claimed, "data": lab.fingerprints, "environment": environment(lab.device)}
         moves = optimizer(list(lab.objective.parameters()))
         legality.check_optimizer(moves)
         size = min(batch_size, len(lab.dataset.train))
         room.check_step(lab.objective, lab.first_data, size, lab.device)
+        telling = Telling(log(folder.path) if log and processes.first else None)
         state = State(lab.objective, moves, lab.device, processes, record=kept)
     processes.join(lab.device)
     per_epoch = steps_per_epoch(len(lab.dataset.train), batch_size, processes)
@@ -110,9 +122,10 @@ def train(
         rates = Schedule(optimizer, schedule, schedule_by, total=total, per_epoch=per_epoch)
         step = Steps(state, lab.dataset, clip, compile=compile, batch=batch_size, total=total, varying=rates.varies)
         if processes.first:
-            folder.open()
+            folder.open(changes_of(state))
     if state.untrained is None and not state.step:
-        state.untrained = judgement.scores(lab)[SCORE]
+        state.untrained, state.unsaved = history.score(judgement.scores(lab)), True
+    if state.unsaved:
         state.save(folder.path)  # from here on a run can be gone on with, and the disk takes a checkpoint
     if processes.first:
         folder.mend_metrics(state.history)
@@ -125,49 +138,51 @@ def train(
         start = position * batch_size
         return order(lab.seed, epoch, len(lab.dataset.train), lab.device)[start : start + batch_size]
 
+    def tired() -> bool:
+        """Whether an epoch has ended and no better one was seen for too long."""
+        if patience is None or state.step % per_epoch:
+            return False
+        return bool(processes.largest(history.waited(state.history) >= patience))
+
     started = time.perf_counter() - (state.history[-1]["seconds"] if state.history else 0)
     bar = tqdm(total=total, initial=state.step, unit=" steps", disable=None if processes.first else True)
     pyro.enable_validation(False)
     with interrupts.patiently(), bar, warnings.catch_warnings(), refuse(exits.CONFIGURATION, CannotCapture):
         warnings.filterwarnings("ignore", message="Encountered NaN")  # the loop says it, and stops
-        while state.step < total:
-            epoch, position = divmod(state.step, per_epoch)
+        over = state.step >= total or tired()
+        while not over:
+            position = state.step % per_epoch
             index = batch(state.step)
             rates(moves, state.step)
-            if beta_warmup:
-                lab.set_beta(lab.beta * min(1.0, (state.step + 1) / (beta_warmup * per_epoch)))
+            if weight:
+                lab.set_beta(lab.beta * weight.share(state.step, per_epoch))
             if step.compiles(index) and not compiled(step, index, state, folder, interrupts):
                 return messages.stopped(interrupts.exit_code, folder, state.step)
             step(index)
             bar.update()
             epoch_ends, signalled = position + 1 == per_epoch, processes.largest(interrupts.received or 0)
-            if not step.finite(look=bool(epoch_ends or signalled or state.step % LOOK == 0)):
+            looks = bool(epoch_ends or signalled or state.step % LOOK == 0)
+            if not step.finite(look=looks):
                 bar.close()
                 return messages.not_finite(state, lab, batch(state.step), folder)
 
             if epoch_ends:
-                row = {"epoch": epoch + 1, "step": state.step, "loss": state.mean(len(lab.dataset.train))}
-                row |= {"lr": moves.param_groups[0]["lr"], "beta": lab.model.beta.item(), **judgement.scores(lab)}
-                row["seconds"] = time.perf_counter() - started
+                row = judgement.row(lab, state, per_epoch) | {"seconds": time.perf_counter() - started}
                 state.history.append(row)
                 state.save(folder.path, best=state.best is row)
+                over = state.step >= total or tired()
                 if processes.first:
                     folder.log(row)
-                bar.set_postfix_str(f"loss {row['loss']:.2f}, test -ELBO {row[SCORE]:.2f} nats per datum")
+                    telling(row, partial(pictures, lab) if over else None)
+                judged = f"{history.judged_on(row)} -ELBO {history.score(row):.2f}"
+                bar.set_postfix_str(f"loss {row['loss']:.2f}, {judged} nats per datum")
+            elif looks:
+                bar.set_postfix_str(f"loss {state.so_far((position + 1) * batch_size):.2f} nats per datum")
             if signalled:
                 if not epoch_ends:
                     state.save(folder.path)
                 return messages.stopped(128 + signalled, folder, state.step)
-    return messages.conclude(lab, folder, state) if processes.first else 0
-
-
-def check_loop(*, epochs: int, batch_size: int, beta_warmup: int, clip: float) -> None:
-    """Says which option of the loop is wrong."""
-    for name, value, least in (("epochs", epochs, 1), ("batch_size", batch_size, 1), ("beta_warmup", beta_warmup, 0)):
-        if value < least:
-            raise ValueError(f"{name} = {value}: at least {least}")
-    if not clip > 0:
-        raise ValueError(f"clip = {clip}: the longest gradient's length is positive")
+    return messages.conclude(lab, folder, state, early=state.step < total) if processes.first else 0
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -176,6 +191,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--overwrite", action="store_true", help="remove an earlier run from the folder first")
     parser.add_argument("--list", action=List, nargs=0, help="print all that the options below can name, and exit")
     parser.add_argument("--resume", action="store_true", help="go on from a checkpoint in the folder")
+    parser.add_argument("--change", nargs="+", help="with --resume: NAME=VALUE from here on, such as optimizer.lr=3e-4")
     parser.add_argument("--trust-code", action="store_true", help="let files name classes that are not this program's")
     parser.add_function_arguments(train, skip={"folder", "processes", "interrupts", "resume"})
     argv = [str(argument) for argument in (sys.argv[1:] if argv is None else argv)]
@@ -190,17 +206,6 @@ def main(argv: list[str] | None = None) -> int:
             folder.release()
 
 
-def early(argv: list[str]) -> Path | None:
-    """The folder of a run that is to go on: what the other options mean is said by its configuration."""
-    first = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
-    first.add_argument("--out", type=Path)
-    first.add_argument("--resume", action="store_true")
-    with suppress(argparse.ArgumentError):
-        known, others = first.parse_known_args(argv)
-        return known.out if known.resume and not {"--help", "-h", "--list"} & set(others) else None
-    return None
-
-
 def begin(
     parser: ExperimentParser,
     options: Namespace | None,
@@ -210,37 +215,27 @@ def begin(
     interrupts: Interrupts,
 ) -> int:
     """Claims the folder, builds what the options name, and trains."""
+    changes: dict[str, str] = {}
     with refuse(exits.CONFIGURATION, ValueError), refuse(exits.CHECKPOINT, CheckpointError):
         if options is None or options.resume:
             settings = folder.settings()  # an error here names what is missing better than the parser would
             trust.read(settings, folder.path, trust=trust.asked_for(argv))
-            options = parser.parse_args(["--config", yaml.safe_dump(settings), *argv])
+            changes = told(changed(argv))
+            changing = [f"--{name}={value}" for name, value in changes.items()]
+            options = parser.parse_args(["--config", yaml.safe_dump(settings), *argv, *changing])
+        elif options.change:
+            raise ValueError("--change is for a run that goes on: add --resume")
         elif options.checkpoint != "last":
             raise ValueError(f"--checkpoint {options.checkpoint} says where --resume goes on from; add --resume")
         options.out = folder.path
         settings = with_absolute_path(yaml.safe_load(parser.dump(options, skip_unset=False)))
         if processes.first:
-            folder.claim(settings, resume=options.resume, overwrite=options.overwrite)
+            folder.claim(settings, resume=options.resume, overwrite=options.overwrite, changes=changes)
         folder.claimed = settings
     with refuse(exits.CONFIGURATION, ValueError, TypeError):
         built = parser.instantiate(options)
-    own = ("config", "out", "overwrite", "list", "trust_code")
+    own = ("config", "out", "overwrite", "list", "trust_code", "change")
     return train(folder, processes, interrupts, **{name: value for name, value in built.items() if name not in own})
-
-
-class List(argparse.Action):
-    """Prints the catalogue and leaves, as --help does."""
-
-    def __call__(self, parser, *arguments: object) -> None:  # noqa: ANN001
-        print(catalogue.table())
-        parser.exit()
-
-
-def default_folder(options) -> Path:  # noqa: ANN001
-    """runs/Digits-StandardNormal-...: what the run is about, so that two different runs do not meet."""
-    chosen = (options[part] for part in ("data", "prior", "likelihood", "guide", "elbo"))
-    names = [part.class_path.rsplit(".", 1)[-1] for part in chosen if part]
-    return Path("runs") / "-".join([*names, str(options.seed)])
 
 
 if __name__ == "__main__":

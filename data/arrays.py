@@ -27,6 +27,7 @@ class Arrays(Data):
         holdout: float = 0.1,
         scale: float = 1.0,
         binarize: Binarize = "auto",
+        validation: float | None = None,
     ) -> None:
         """
         Args:
@@ -35,8 +36,9 @@ class Arrays(Data):
             holdout: the share of the data that becomes the test set where the file has none.
             scale: what the values are divided by, such as 255.
             binarize: no: values as they are (auto means no here). static: one Bernoulli draw. dynamic: one per batch.
+            validation: the share of the training data, or their number, that training is judged on.
         """
-        super().__init__(binarize=binarize)
+        super().__init__(binarize=binarize, validation=validation)
         if not 0 < holdout < 1:
             raise ValueError(f"holdout = {holdout}: a share of the data, between 0 and 1")
         if scale == 0 or not np.isfinite(scale):

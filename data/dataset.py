@@ -1,6 +1,7 @@
 """What a data set is to the rest of the program."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -32,6 +33,7 @@ class Splits(NamedTuple):
     test_labels: np.ndarray | None = None
     label_names: tuple[str, ...] | None = None
     columns: tuple[str, ...] | None = None
+    validation: np.ndarray | None = None
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -48,10 +50,11 @@ class Other(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Dataset:
-    """Both splits as tensors on one device; `batch` is what a step trains on."""
+    """The splits as tensors on one device; `batch` is what a step trains on."""
 
     train: Tensor
     test: Tensor
+    validation: Tensor | None = None
     test_labels: np.ndarray | None
     label_names: tuple[str, ...] | None = None
     columns: tuple[str, ...] | None = None
@@ -63,6 +66,15 @@ class Dataset:
     def shape(self) -> tuple[int, ...]:
         """The shape of one datum."""
         return tuple(self.train.shape[1:])
+
+    def parts(self) -> list[Tensor]:
+        """The splits: train, test and, where there is one, validation."""
+        return [self.train, self.test, *([] if self.validation is None else [self.validation])]
+
+    @property
+    def judged(self) -> tuple[str, Tensor]:
+        """What training is judged on, by name: validation or, without such a split, test."""
+        return ("test", self.test) if self.validation is None else ("validation", self.validation)
 
     def batch(self, index: Tensor) -> Tensor:
         """The training data at `index`, drawn anew from their grey levels where binarised or dequantised."""
@@ -85,8 +97,9 @@ class Dataset:
         drawn = {"dynamic": "binarised anew for every batch", "static": "binarised once"}
         plain = f"{self.levels} grey levels dequantised" if self.dequantize else "values as they are"
         return (
-            f"{len(self.train)} train, {len(self.test)} test, {self.shape}, {drawn.get(self.binarize, plain)},"
-            f" on {self.train.device}"
+            f"{len(self.train)} train, "
+            + ("" if self.validation is None else f"{len(self.validation)} validation, ")
+            + f"{len(self.test)} test, {self.shape}, {drawn.get(self.binarize, plain)}, on {self.train.device}"
         )
 
 
@@ -112,19 +125,28 @@ class Data(ABC):
 
     `binarize` turns grey levels g in [0, 1] into draws from Bernoulli(g): `static` once, `dynamic` anew for every batch
     (Burda et al., 2016); the test set is drawn once in both. `auto` is `dynamic` for an image set under a likelihood
-    that takes bits alone, and `no` otherwise. `levels` is how many grey levels an image set has.
+    that takes bits alone, and `no` otherwise. `levels` is how many grey levels an image set has. `validation` sets
+    part of the training data aside, by the run's seed (validation.py).
     """
 
     levels = 0
 
-    def __init__(self, *, binarize: Binarize = "auto", dequantize: bool = False) -> None:
+    def __init__(
+        self, *, binarize: Binarize = "auto", dequantize: bool = False, validation: float | None = None
+    ) -> None:
         """
         Args:
             binarize: no: as they are. static: one draw. dynamic: one for every batch. auto: as the likelihood asks.
             dequantize: spread grey levels over (0, 1) by uniform noise, anew for every batch, for densities.
+            validation: the share of the training data, or their number, that training is judged on.
         """
+        if validation is not None and not (0 < validation < 1 or (validation >= 2 and validation == int(validation))):
+            raise ValueError(
+                f"validation = {validation:g}: a share of the training data between 0 and 1, or how many, from 2 on"
+            )
         self.binarize = binarize
         self.dequantize = dequantize
+        self.validation = validation
 
     @abstractmethod
     def splits(self) -> Splits:
@@ -161,8 +183,12 @@ class Data(ABC):
         """
         name = type(self).__name__
         with np.errstate(over="ignore"):  # what has no room in float32 is not finite there, and said below
-            train, test = (torch.from_numpy(part.astype(np.float32)) for part in (splits.train, splits.test))
-        for part, values in (("train", train), ("test", test)):
+            parts = {
+                name: torch.from_numpy(part.astype(np.float32))
+                for name in ("train", "test", "validation")
+                if (part := getattr(splits, name)) is not None
+            }
+        for part, values in parts.items():
             if not values.isfinite().all():
                 raise DataError(f"{name}: the {part} data hold values that are not finite")
             if (size := values.abs().max().item()) > _LARGEST:
@@ -172,17 +198,19 @@ class Data(ABC):
             binarize = "dynamic" if bits and self.levels and not self.dequantize else "no"
         generator = torch.Generator().manual_seed(_SEED_OF_DATA)
         if binarize != "no":
-            self._refuse_to_binarize(train, test)
-            test = torch.bernoulli(test, generator=generator)
-            if binarize == "static":
-                train = torch.bernoulli(train, generator=generator)
+            self._refuse_to_binarize(list(parts.values()))
+            drawn = ("test", "train", "validation") if binarize == "static" else ("test", "validation")
+            for part in drawn:
+                if part in parts:
+                    parts[part] = torch.bernoulli(parts[part], generator=generator)
         if self.dequantize:
             if not self.levels or binarize != "no":
                 raise ValueError(f"{name} has no grey levels to dequantise, or they are binarised already")
-            test = _dequantized(test, torch.rand(test.shape, generator=generator), self.levels)
+            for part in ("test", "validation") if "validation" in parts else ("test",):
+                noise = torch.rand(parts[part].shape, generator=generator)
+                parts[part] = _dequantized(parts[part], noise, self.levels)
         return Dataset(
-            train=train.to(device, dtype),
-            test=test.to(device, dtype),
+            **{part: values.to(device, dtype) for part, values in parts.items()},
             test_labels=splits.test_labels,
             label_names=splits.label_names,
             columns=splits.columns,
@@ -191,8 +219,8 @@ class Data(ABC):
             levels=self.levels,
         )
 
-    def _refuse_to_binarize(self, train: Tensor, test: Tensor) -> None:
-        low, high = min(train.min(), test.min()).item(), max(train.max(), test.max()).item()
+    def _refuse_to_binarize(self, parts: Sequence[Tensor]) -> None:
+        low, high = min(x.min().item() for x in parts), max(x.max().item() for x in parts)
         if low < 0 or high > 1:
             raise ValueError(
                 f"binarize = {self.binarize} needs data in [0, 1], but {type(self).__name__} holds values from"

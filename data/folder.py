@@ -36,6 +36,7 @@ class Images(Data):
         holdout: float = 0.1,
         binarize: Binarize = "auto",
         dequantize: bool = False,
+        validation: float | None = None,
     ) -> None:
         """
         Args:
@@ -46,8 +47,9 @@ class Images(Data):
             holdout: the share of the images that becomes the test set where there is no test folder.
             binarize: no, static, dynamic, or auto: as the likelihood asks.
             dequantize: spread grey levels over (0, 1) by uniform noise, anew for every batch, for densities.
+            validation: the share of the training data, or their number, that training is judged on.
         """
-        super().__init__(binarize=binarize, dequantize=dequantize)
+        super().__init__(binarize=binarize, dequantize=dequantize, validation=validation)
         if not 0 < holdout < 1:
             raise ValueError(f"holdout = {holdout}: a share of the images, between 0 and 1")
         if size is not None and size < 1:

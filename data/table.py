@@ -29,6 +29,7 @@ class Table(Data):
         holdout: float = 0.1,
         standardize: bool = False,
         binarize: Binarize = "auto",
+        validation: float | None = None,
     ) -> None:
         """
         Args:
@@ -39,8 +40,9 @@ class Table(Data):
             holdout: the share of the rows that becomes the test set where no column says it.
             standardize: subtract every column's mean over the training rows, divide by its standard deviation.
             binarize: no: values as they are (auto means no here). static: one Bernoulli draw. dynamic: one per batch.
+            validation: the share of the training data, or their number, that training is judged on.
         """
-        super().__init__(binarize=binarize)
+        super().__init__(binarize=binarize, validation=validation)
         if not 0 < holdout < 1:
             raise ValueError(f"holdout = {holdout}: a share of the rows, between 0 and 1")
         self.path, self.columns, self.label, self.split = Path(path), columns, label, split
@@ -157,13 +159,14 @@ class Newsgroups(Data):
     words are the columns' names. scikit-learn downloads the texts and keeps them in the cache folder.
     """
 
-    def __init__(self, *, words: int = 2000, binarize: Binarize = "auto") -> None:
+    def __init__(self, *, words: int = 2000, binarize: Binarize = "auto", validation: float | None = None) -> None:
         """
         Args:
             words: how many are counted, the most frequent ones.
             binarize: no: values as they are (auto means no here). static: one Bernoulli draw. dynamic: one per batch.
+            validation: the share of the training data, or their number, that training is judged on.
         """
-        super().__init__(binarize=binarize)
+        super().__init__(binarize=binarize, validation=validation)
         if words < 1:
             raise ValueError(f"words = {words}: one at least")
         self.words = words

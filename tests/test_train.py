@@ -64,7 +64,7 @@ def test_a_run_leaves_what_its_folder_promises(small, tmp_path, capsys):
     assert "test -ELBO" in out
     names = {path.name for path in (tmp_path / "run").iterdir()}
     expected = "config.yaml environment.json metrics.jsonl checkpoint.pt checkpoint.pt.sha256 summary.json"
-    expected += " checkpoint.previous.pt checkpoint.best.pt .lock .summary.lock"
+    expected += " checkpoint.previous.pt .lock .summary.lock"
     assert names == set(expected.split())
     rows = RunFolder(tmp_path / "run").metrics()
     assert [row["epoch"] for row in rows] == [1, 2, 3]
@@ -173,21 +173,28 @@ def test_every_name_trains(option, value, tmp_path):
             ["--elbo", "RLOO", "--elbo.num_particles", "1"],
             "error: RLOO needs at least 2 particles, not num_particles = 1",
         ),
-        (["--elbo", "IWAE", "--elbo.sampling", "sobl"], "'sobol']. Got value: sobl"),
+        (["--elbo", "IWAE", "--elbo.sampling", "sobl"], "--elbo.sampling: sobl is given, and it takes"),
         (
             ["--elbo", "DisARM"],
             "DisARM serves Bernoulli latents, and the guide's z is Normal. Estimators for it: CIWAE",
         ),
-        (["--compile", "maybe"], "'auto', 'on', 'off'"),
+        (["--compile", "maybe"], "--compile: maybe is given, and it takes auto, on or off"),
         (["--elbo", "Trace_ELB"], "There are: Trace_ELBO, TraceMeanField_ELBO"),
         (["--elbo", "JitTrace_ELBO"], "there are: Trace_ELBO, TraceMeanField_ELBO"),
         (["--guide.bond", "3"], "did you mean bound?"),
         (["--latnt", "3"], "did you mean --latent?"),
-        (["--latent", "many"], "latent"),
+        (["--latent", "many"], "--latent: many is given, and it takes a whole number"),
+        (["--hidden", "wide"], "--hidden: wide is given, and it takes a whole number or a list"),
+        (["--optimizer.lr", "nan"], "--optimizer.lr: nan is given, and it takes a number"),
+        (["--prior", "Mixture", "--prior.components", "1.5"], "--prior.components: 1.5 is given, and it takes a whole"),
+        (["--patience", "null3"], "--patience: null3 is given, and it takes a whole number"),
+        (["--data.validation", "some"], "--data.validation: some is given, and it takes a number"),
+        (["--elbo", "IWAE", "--elbo.num_particles", "x"], "--elbo.num_particles: x is given, and it takes a whole"),
+        (["--beta", "nan"], "--beta: nan is given, and it takes a number"),
         (["--epochs", "0"], "epochs"),
         (["--clip", "0"], "clip = 0"),
         (["--data.binarize", "no"], "binarise"),
-        (["--data.binarize", "maybe"], "binarize"),
+        (["--data.binarize", "maybe"], "--data.binarize: maybe is given, and it takes auto, no, static or dynamic"),
         (["--device", "tpu"], "device = tpu"),
         (["--optimizer", "Adm"], "optimizer"),
         (["--network", "Convolutional", "--data", "Arrays"], "path"),

@@ -2,7 +2,9 @@
 
 from training.checkpoint import CheckpointError, Kept
 from training.exits import Interrupted, Interrupts, answered, refuse, refuse_mistakes
-from training.experiment import Experiment, ExperimentParser
+from training.experiment import Experiment
+from training.experiment_options import ExperimentParser
+from training.loggers import Logger
 from training.options import Parser
 from training.processes import Processes
 from training.run import Run
@@ -18,6 +20,7 @@ __all__ = [
     "Interrupted",
     "Interrupts",
     "Kept",
+    "Logger",
     "Parser",
     "Processes",
     "Run",

@@ -17,6 +17,7 @@ from guide.posteriors import Posterior
 from model import MLP, Network, likelihoods, priors
 from model.likelihoods import Likelihood
 from model.priors import Prior
+from training import annealing, loggers
 
 # Pyro's classes that do on these programs what they say, and what that is.
 ELBOS = {
@@ -62,6 +63,8 @@ CHOICES: dict[str, tuple[type, ...]] = {
     "guide": offered(posteriors, Posterior),
     "network": offered(model, Network),
     "elbo": (*ELBOS, *offered(estimators, Estimator)),
+    "annealing": (annealing.Linear, annealing.Cyclical),
+    "log": (loggers.TensorBoard, loggers.CSV),
 }
 # All that is named, PyTorch's classes too.
 NAMED = CHOICES | {"optimizer": OPTIMIZERS, "schedule": SCHEDULES}

@@ -108,6 +108,11 @@ def load(folder: Path, device: torch.device | str, which: Kept = "last") -> dict
     """
     path = folder / FILES[which]
     try:
+        if which == "best" and not path.exists():
+            raise CheckpointError(
+                f"{folder} has no best checkpoint: it is chosen by the validation -ELBO after an epoch, in a run with"
+                " --data.validation"
+            )
         return _read(path, device)
     except CheckpointError as error:
         others = [name for name in get_args(Kept) if name != which and _whole(folder / FILES[name])]
@@ -150,10 +155,14 @@ def _finite(value: Any) -> bool:
 
 
 def _is_row(row: Any) -> bool:
-    """A line of the history: numbers by name, among them the epoch and the step."""
+    """A line of the history: numbers or lists of them by name, among them the epoch and the step."""
     if not isinstance(row, dict) or not {"epoch", "step"} <= row.keys():
         return False
-    return all(type(name) is str and type(value) in (int, float) for name, value in row.items())
+    return all(type(name) is str and _are_numbers(value) for name, value in row.items())
+
+
+def _are_numbers(value: Any) -> bool:
+    return all(type(number) in (int, float) for number in (value if type(value) is list else [value]))
 
 
 # What is wrong with a state, in words, and how that is seen.
@@ -168,6 +177,7 @@ _FORM: dict[str, Callable[[Any], bool]] = {
         not _of(s, "optimizer", dict) or s["optimizer"].keys() != {"state", "param_groups"}
     ),
     "it has no sums": lambda s: not _of(s, "totals", list, lambda t: _finite(t) and t.dim() == 0),
+    "its gradient norms are no number": lambda s: "norms" in s and not (_finite(s["norms"]) and s["norms"].dim() == 0),
     "it has no generators": lambda s: (
         not _of(s, "generators", list, lambda g: isinstance(g, dict) and g.keys() == {"cpu", "cuda"})
     ),

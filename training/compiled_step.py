@@ -112,7 +112,7 @@ class Compiled(Step):
             "parameters": [p.detach() for p in self._parameters.values()],
             "memory": [value for value in self._memory if isinstance(value, Tensor)],
             "buffers": list(self._buffers.values()),
-            "tally": [state.total, self._good, self._alive],
+            "tally": [state.total, state.norms, self._good, self._alive],
             "numbers": self._numbers,
         }
 
@@ -124,13 +124,14 @@ class Compiled(Step):
         values = cells["parameters"], cells["buffers"]
         loss, gradients, buffers = loss_and_gradients(self.state.objective, names, values, x, count=len(x))
         norm = get_total_norm(gradients, foreach=False)
-        total, good, alive = cells["tally"]
+        total, norms, good, alive = cells["tally"]
         finite = alive & (loss + norm).isfinite()
         parameters, memory = self._optimized(cells["parameters"], cells["memory"], cells["numbers"], gradients, norm)
         old = [*cells["parameters"], *cells["memory"], *cells["buffers"]]
         for value, new in zip(old, [*parameters, *memory, *buffers], strict=True):
             value.copy_(torch.where(finite, new, value))
         total.add_(torch.where(finite, loss.double() * len(x), 0.0))
+        norms.add_(torch.where(finite, norm.double(), 0.0))
         good.add_(finite)
         alive.copy_(finite)
 

@@ -3,19 +3,18 @@
 import inspect
 import math
 import os
-import sys
 from collections.abc import Callable, Sequence
-from types import MappingProxyType
 from typing import Any, Literal, Self
 
 import pyro
 import torch
-from jsonargparse import ArgumentError, Namespace, lazy_instance
+from jsonargparse import ArgumentError, lazy_instance
 from pyro.distributions import constraints
 from pyro.infer import ELBO, TraceMeanField_ELBO
 from torch import Tensor
 
 from data import Data, Digits
+from data.validation import with_validation
 from elbolab.estimators import Estimator
 from elbolab.networks import InBFloat16
 from elbolab.programs.kl import kl_routes
@@ -26,9 +25,8 @@ from model.likelihoods import Bernoulli, Likelihood
 from model.priors import Prior, StandardNormal
 from training import checkpoint, legality, record, room
 from training import trust as trusted
-from training.catalogue import NAMED
 from training.checkpoint import Kept
-from training.options import Parser
+from training.experiment_options import ExperimentParser
 from training.run_folder import RunFolder
 from training.state import check_parameters
 
@@ -39,43 +37,6 @@ Precision = Literal["float32", "tf32", "bf16", "float64"]
 
 # Enough rows to show a wrong shape, cheap enough to run twice.
 _PROBE = 8
-
-
-class ExperimentParser(Parser):
-    """A command line with the options of an experiment."""
-
-    choices = NAMED
-    groups_of_options = MappingProxyType(
-        {
-            "what is trained": ("data", "prior", "likelihood", "guide", "network", "elbo", "latent", "hidden", "beta"),
-            "how": (
-                "epochs",
-                "batch_size",
-                "optimizer",
-                "schedule",
-                "schedule_by",
-                "clip",
-                "beta_warmup",
-                "seed",
-                "precision",
-                "device",
-                "compile",
-            ),
-            "the run": ("out", "resume", "overwrite", "checkpoint", "config", "print_config", "list", "trust_code"),
-        }
-    )
-
-    def parse_args(self, args: Sequence[str] | None = None, *more: Any, **settings: Any) -> Namespace:
-        """As everywhere, but an objective that is named starts from its own defaults.
-
-        All of them take num_particles, and jsonargparse would hand on what the one before had.
-        """
-        given = [str(argument) for argument in (sys.argv[1:] if args is None else args)]
-        named = any(argument.partition("=")[0] in ("--elbo", "--config") for argument in given)
-        fresh = [] if named else ["--elbo", TraceMeanField_ELBO.__name__]
-        for argument in given:
-            fresh += ["--elbo=null", argument] if argument.partition("=")[0] == "--elbo" else [argument]
-        return super().parse_args(fresh, *more, **settings)
 
 
 class Experiment:
@@ -126,7 +87,7 @@ class Experiment:
         self.seed, self.beta = seed, beta
         self.device = device_named(device)
         self.source = data
-        splits = data.splits()
+        splits = with_validation(data.splits(), data.validation, seed)
         room.check_parameters(lambda: self._parts(prior, likelihood, guide, network(hidden), splits.shape, latent))
         pyro.set_rng_seed(seed)
         torch.set_float32_matmul_precision("high" if precision == "tf32" else "highest")
@@ -139,7 +100,7 @@ class Experiment:
         for part in (p_z, p_x, q_z):
             part.to(self.device, dtype)
         p_z.prepare(q_z, self.dataset.train)
-        for split in (self.dataset.train, self.dataset.test):
+        for split in self.dataset.parts():
             p_x.prepare(split)
         legality.check_latents(p_z, q_z)
         self.model = Model(p_z, p_x, beta=beta).to(self.device, dtype)

@@ -57,18 +57,20 @@ def latent_space(codes: np.ndarray, labels: np.ndarray | None, kept: float) -> F
     return figure
 
 
-def curves(metrics: Sequence[dict[str, Any]]) -> Figure:
-    """The loss along training, and the test set's share of rate and distortion."""
+def curves(metrics: Sequence[dict[str, Any]], split: str) -> Figure:
+    """The loss along training, and the rate and distortion of the split that it was judged on."""
     figure = Figure(figsize=(9, 3.6), layout="constrained")
     left, right = figure.subplots(1, 2)
     epochs = [row["epoch"] for row in metrics]
     marker = "o" if len(epochs) == 1 else None
     left.plot(epochs, [row["loss"] for row in metrics], label="training loss", marker=marker)
-    left.plot(epochs, [row["test_loss"] for row in metrics], label="test -ELBO", marker=marker)
+    left.plot(epochs, [row[f"{split}_loss"] for row in metrics], label=f"{split} -ELBO", marker=marker)
     left.set(xlabel="epoch", ylabel="nats per datum", title="loss")
-    right.plot(epochs, [row["test_distortion"] for row in metrics], label="distortion: -E log p(x|z)", marker=marker)
-    right.plot(epochs, [row["test_rate"] for row in metrics], label="rate: E[log q(z|x) - log p(z)]", marker=marker)
-    right.set(xlabel="epoch", ylabel="nats per datum", title="test -ELBO = distortion + rate")
+    right.plot(
+        epochs, [row[f"{split}_distortion"] for row in metrics], label="distortion: -E log p(x|z)", marker=marker
+    )
+    right.plot(epochs, [row[f"{split}_rate"] for row in metrics], label="rate: E[log q(z|x) - log p(z)]", marker=marker)
+    right.set(xlabel="epoch", ylabel="nats per datum", title=f"{split} -ELBO = distortion + rate")
     for ax in (left, right):
         ax.xaxis.set_major_locator(MaxNLocator(integer=True))
         ax.legend(frameon=False)

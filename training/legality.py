@@ -19,6 +19,22 @@ def names(classes: Sequence[type]) -> str:
     return ", ".join(cls.__name__ for cls in classes) or "none"
 
 
+def check_loop(*, epochs: int, batch_size: int, beta_warmup: int, clip: float, patience: int | None) -> None:
+    """Says which option of the loop is wrong."""
+    whole = {"epochs": (epochs, 1), "batch_size": (batch_size, 1), "beta_warmup": (beta_warmup, 0)}
+    for name, (value, least) in (whole | {"patience": (patience, 1)}).items():
+        if value is not None and value < least:
+            raise ValueError(f"{name} = {value}: at least {least}")
+    if not clip > 0:
+        raise ValueError(f"clip = {clip}: the longest gradient's length is positive")
+
+
+def check_patience(patience: int | None, dataset: Dataset) -> None:
+    """Whether there is something to be patient about: nothing is chosen by the test set."""
+    if patience is not None and dataset.validation is None:
+        raise ValueError(f"patience = {patience} is judged on a validation split: add --data.validation 0.1")
+
+
 def check_objective(elbo: ELBO) -> None:
     """Pyro has more ELBO classes than do what they say on these programs; those that do are offered."""
     if type(elbo).__module__.startswith("pyro.") and type(elbo) not in ELBOS:
@@ -53,9 +69,11 @@ def check_latents(prior: Prior, posterior: Posterior) -> None:
 
 def check_support(likelihood: Likelihood, dataset: Dataset) -> None:
     """Every value that is trained or tested on must lie where the likelihood puts its mass."""
-    seen = [dataset.test] if dataset.dequantize else [dataset.test, dataset.train]
+    train, *seen = dataset.parts()
     if dataset.binarize == "dynamic":
-        seen[1] = (dataset.train > 0).to(dataset.train)  # what a Bernoulli draw can give
+        train = (train > 0).to(train)  # what a Bernoulli draw can give
+    if not dataset.dequantize:
+        seen.append(train)
     outside = [x[~likelihood.support.check(x)].flatten() for x in seen]
     if not any(len(values) for values in outside):
         return

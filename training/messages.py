@@ -5,10 +5,10 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from training import checkpoint, exits, judgement
+from training import checkpoint, exits, history, judgement
 from training.experiment import Experiment
 from training.run_folder import RunFolder
-from training.state import SCORE, State
+from training.state import State
 from training.steps import Steps
 
 
@@ -32,30 +32,36 @@ def stopped(code: int, folder: RunFolder, step: int) -> int:
 def not_finite(state: State, lab: Experiment, index: Tensor, folder: RunFolder) -> int:
     """Saves what was good, says what was not, and returns the exit code."""
     state.save(folder.path)
-    best = f"the best so far is of epoch {state.best['epoch']} (--checkpoint best)" if state.best else "no epoch ended"
+    best = f"; the best so far is of epoch {state.best['epoch']} (--checkpoint best)" if state.best else ""
     print(
         f"error: the loss or its gradient is not finite at step {state.step}: {judgement.diagnosis(lab, index)}\n"
-        f"{folder.path / checkpoint.FILE} holds the parameters before it; {best}. A smaller --optimizer.lr or a --clip"
+        f"{folder.path / checkpoint.FILE} holds the parameters before it{best}. A smaller --optimizer.lr or a --clip"
         " may serve",
         file=sys.stderr,
     )
     return exits.NOT_FINITE
 
 
-def conclude(lab: Experiment, folder: RunFolder, state: State) -> int:
+def conclude(lab: Experiment, folder: RunFolder, state: State, *, early: bool) -> int:
     """The last line of the history, as a summary on screen and in summary.json; returns the exit code."""
     last, best = state.history[-1], state.best
-    folder.summarize({"train": last, "kl": lab.kl} | ({"best": best} if best else {}))
+    folder.summarize({"train": last, "kl": lab.kl, "best": best, "changes": state.record.get("changes", [])})
+    split = history.judged_on(last)
+    if early:
+        waited = history.waited(state.history)
+        print(f"stopped early: no better validation -ELBO for {waited} epochs")
+    chosen = f" --checkpoint best (epoch {best['epoch']}, {history.score(best):.2f})" if best else ""
     print(
-        f"{folder.path}: epoch {last['epoch']}, test -ELBO {last['test_loss']:.2f} nats per datum"
-        f" = distortion {last['test_distortion']:.2f} + rate {last['test_rate']:.2f}; python evaluate.py {folder.path}"
+        f"{folder.path}: epoch {last['epoch']}, {split} -ELBO {last[f'{split}_loss']:.2f} nats per datum"
+        f" = distortion {last[f'{split}_distortion']:.2f} + rate {last[f'{split}_rate']:.2f}; python evaluate.py"
+        f" {folder.path}{chosen}"
     )
-    if not judgement.diverged(last[SCORE], state.untrained):
+    if not judgement.diverged(history.score(last), state.untrained):
         return 0
-    kept = f"; {checkpoint.FILES['best']} is of epoch {best['epoch']}, {best[SCORE]:.4g}" if best else ""
+    kept = f"; {checkpoint.FILES['best']} is of epoch {best['epoch']}, {history.score(best):.4g}" if best else ""
     print(
-        f"error: the run diverged: test -ELBO {last[SCORE]:.4g} nats per datum, and {state.untrained:.4g} before the"
-        f" first step{kept}. A smaller --optimizer.lr or a --clip may serve",
+        f"error: the run diverged: {split} -ELBO {history.score(last):.4g} nats per datum, and {state.untrained:.4g}"
+        f" before the first step{kept}. A smaller --optimizer.lr or a --clip may serve",
         file=sys.stderr,
     )
     return exits.NOT_FINITE

@@ -16,6 +16,11 @@ from training import help_pages, trust
 from training.catalogue import INERT
 
 _LONGEST = 600  # letters of a message
+# What a type is called where a value is none of it.
+_KINDS = {"int": "a whole number", "float": "a number", "bool": "true or false", "str": "text", "list": "a list"} | {
+    "tuple": "a list",
+    "Path": "a path",
+}
 
 
 class Parser(jsonargparse.ArgumentParser):
@@ -46,7 +51,7 @@ class Parser(jsonargparse.ArgumentParser):
         """Prints one message and leaves with 2."""
         if not self.exit_on_error:  # a part's own parser: the one above knows the option's name
             super().error(message, ex)
-        self.exit(2, f"error: {_one_line(self._explained(_plain(message)))}\n")
+        self.exit(2, f"error: {_one_line(_wrong_value(message) or self._explained(_plain(message)))}\n")
 
     def format_help(self) -> str:
         """Every option in a line: those that a class's own parser has, or in the groups that this class names."""
@@ -89,6 +94,24 @@ def _one_line(message: str) -> str:
     """As it is said in a terminal: jsonargparse indents one reason below the other."""
     line = re.sub(r"\s*\n\s*", " ", message).strip()
     return line if len(line) <= _LONGEST else line[: _LONGEST - 4].rsplit(" ", 1)[0] + " ..."
+
+
+def _wrong_value(message: str) -> str | None:
+    """Of a value of another type, the option's whole name, what was given and what serves; else None."""
+    keys = list(re.finditer(r'Parser key "([\w.]+)"', message))
+    reason = message[keys[-1].end() :] if keys else ""
+    accepted = []
+    for choices, kind in re.findall(r"Expected an? (?:typing\.Literal\[(.*?)\]|<class '(\w+)'>)", reason):
+        accepted += re.findall(r"'(\w*)'", choices) if choices else [_KINDS[kind]] if kind in _KINDS else []
+    given = re.search(r"(?:Given|Got) value: (.*?)(?:\. Got value: Namespace|\n|$)", reason)
+    if not (accepted and given):
+        return None
+    option, value = ".".join(key[1] for key in keys), given[1].replace("None", "null") or "nothing"
+    return f"--{option}: {value} is given, and it takes {_or(accepted)}"
+
+
+def _or(words: Sequence[str]) -> str:
+    return " or ".join(filter(None, [", ".join(words[:-1]), words[-1]]))
 
 
 def _plain(message: str) -> str:

@@ -6,6 +6,7 @@ from torch import Tensor
 
 from training import figures
 from training.experiment import Experiment
+from training.history import judged_on
 from training.run_folder import RunFolder
 
 
@@ -37,4 +38,4 @@ def draw(lab: Experiment, means: Tensor, folder: RunFolder, history: list[dict],
     kept = (spread[:2].square().sum() / spread.square().sum().clamp(min=1e-30)).item()
     figures.save(figures.latent_space(codes.cpu().numpy(), lab.dataset.test_labels, kept), path / "latent.png")
     if history:
-        figures.save(figures.curves(history), path / "curves.png")
+        figures.save(figures.curves(history, judged_on(history[0])), path / "curves.png")

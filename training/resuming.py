@@ -2,7 +2,7 @@
 
 from torch import Tensor
 
-from training import checkpoint, record
+from training import checkpoint, record, settings
 from training.checkpoint import Kept
 from training.exits import Interrupted, Interrupts
 from training.experiment import Experiment
@@ -12,7 +12,7 @@ from training.steps import Steps
 
 
 def go_on(folder: RunFolder, state: State, lab: Experiment, which: Kept) -> list[str]:
-    """Goes on from a checkpoint of the folder; returns what is to be said about it."""
+    """Goes on from a checkpoint of the folder, with the options that changed; returns what is to be said about it."""
     if not checkpoint.written(folder.path) and not folder.metrics():
         return ["no checkpoint was written yet: the run begins"]
     saved = checkpoint.load(folder.path, lab.device, which)
@@ -23,7 +23,22 @@ def go_on(folder: RunFolder, state: State, lab: Experiment, which: Kept) -> list
     if "history" not in saved:  # of an earlier version
         state.history = [row for row in folder.metrics() if row["step"] <= state.step]
     changed = record.changes(before, state.record["environment"])
-    return [f"changed since the checkpoint: {'; '.join(changed)}"] if changed else []
+    notes = [f"changed since the checkpoint: {'; '.join(changed)}"] if changed else []
+    options = settings.differences(before.get("settings") or folder.settings(), state.record["settings"])
+    state.change(options)
+    state.record["changes"] = [
+        *before.get("changes", []),
+        *({"step": state.step, "option": name, "before": old, "now": new} for name, (old, new) in options.items()),
+    ]
+    return notes + [f"{settings.words(options)} from step {state.step} on"] if options else notes
+
+
+def changes_of(state: State) -> list[str]:
+    """Which options of the run were others before some step, one line each."""
+    return [
+        f"{change['option']} was {change['before']} up to step {change['step']}, {change['now']} after it"
+        for change in state.record.get("changes", [])
+    ]
 
 
 def compiled(step: Steps, index: Tensor, state: State, folder: RunFolder, interrupts: Interrupts) -> bool:

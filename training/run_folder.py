@@ -3,6 +3,7 @@
 import json
 import os
 import platform
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -24,6 +25,7 @@ _CONFIG = "config.yaml"
 _WRITTEN = (
     "environment.json",
     "metrics.jsonl",
+    "metrics.csv",
     "summary.json",
     "report.html",
     *USES.values(),
@@ -31,6 +33,7 @@ _WRITTEN = (
     checkpoint.SIDECAR,
     *(f"figures/{name}.png" for name in FIGURES),
 )
+_EVENTS = "tensorboard/events.out.tfevents.*"
 _SUMMARY_LOCK = ".summary.lock"
 
 
@@ -42,8 +45,21 @@ class RunFolder:
         self.claimed: dict[str, Any] = {}
         self._lock = lock.Lock(self.path)
 
-    def claim(self, options: dict[str, Any], *, resume: bool = False, overwrite: bool = False) -> None:
+    def claim(
+        self,
+        options: dict[str, Any],
+        *,
+        resume: bool = False,
+        overwrite: bool = False,
+        changes: Collection[str] = (),
+    ) -> None:
         """Asks for the folder for a run with these resolved options; nothing of a run is written or removed yet.
+
+        Args:
+            options: of the run.
+            resume: go on with the run that is in it.
+            overwrite: remove the run that is in it.
+            changes: options that a resumed run is told to change.
 
         Raises:
             ValueError: the folder is in use and neither was asked for, or both were; it cannot be written.
@@ -54,15 +70,17 @@ class RunFolder:
         if self.path.exists() and not self.path.is_dir():
             raise ValueError(f"{self.path} is a file, not a folder for a run")
         check_writable(self.path)
-        self.claimed, self._resume, self._overwrite = options, resume, overwrite
+        self.claimed, self._resume, self._overwrite, self._changes = options, resume, overwrite, changes
         if self.path.exists():
             self._lock.take()
         self._check()
 
     def _check(self) -> None:
         if self._resume:
-            if changed := settings.differences(self.settings(), self.claimed):
-                raise CheckpointError(f"the run in {self.path} had other options: {'; '.join(changed)}")
+            changed = settings.differences(self.settings(), self.claimed)
+            if other := {name: pair for name, pair in changed.items() if name not in self._changes}:
+                way = "; --change NAME=VALUE changes it from here on" if all(map(settings.changeable, other)) else ""
+                raise CheckpointError(f"the run in {self.path} had other options: {settings.words(other)}{way}")
         elif self._overwrite:
             self._refuse_foreign()
         elif self.path.exists() and self._in_use():
@@ -84,18 +102,23 @@ class RunFolder:
             if there:
                 raise ValueError(f"--overwrite removes runs alone, and {there[0]} may be no run's: {error}") from error
 
-    def open(self) -> None:
-        """Makes the claimed folder ready, once all else about the run is known to be right."""
+    def open(self, notes: Sequence[str] = ()) -> None:
+        """Makes the claimed folder ready, once all else about the run is known to be right.
+
+        Args:
+            notes: what config.yaml says in comments: which of its options were others up to some step.
+        """
         self.path.mkdir(parents=True, exist_ok=True)
         self._lock.take()
         self._check()  # again, now that nobody else can write here
         for leftover in filter(_is_partial, self.path.iterdir()):
             leftover.unlink(missing_ok=True)
         if not self._resume:
-            for name in _WRITTEN:
-                (self.path / name).unlink(missing_ok=True)
+            for path in (*(self.path / name for name in _WRITTEN), *self.path.glob(_EVENTS)):
+                path.unlink(missing_ok=True)
         # Last: until here the folder is the run's that was in it, only younger.
-        content = yaml.safe_dump(settings.kept(self.claimed), sort_keys=False)
+        content = "".join(f"# {note}\n" for note in notes)
+        content += yaml.safe_dump(settings.kept(self.claimed), sort_keys=False)
         write_atomically(self.path / _CONFIG, content.encode())
 
     def release(self) -> None:
@@ -116,8 +139,10 @@ class RunFolder:
         Raises:
             CheckpointError: it is another.
         """
-        if changed := settings.differences(record.get("settings") or self.settings(), self.settings()):
-            raise CheckpointError(f"{self.path / _CONFIG} is not of the checkpoint beside it: {'; '.join(changed)}")
+        changed = settings.differences(record.get("settings") or self.settings(), self.settings())
+        # Of a run that was killed as it changed an option, the configuration has the new one already.
+        if other := {name: pair for name, pair in changed.items() if not settings.changeable(name)}:
+            raise CheckpointError(f"{self.path / _CONFIG} is not of the checkpoint beside it: {settings.words(other)}")
 
     def write_environment(self, found: dict[str, Any], step: int) -> None:
         """What the numbers in this folder depend on beside the options; of a resumed run, of every start."""

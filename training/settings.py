@@ -1,7 +1,7 @@
 """The options of a run as they stand in config.yaml: what they must hold, and when two of them are of the same run."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +10,15 @@ import yaml
 from training.trust import renamed
 
 # What a resumed run may change: how long, where and on what it runs, not what it computes.
-OF_ONE_CALL = frozenset({"resume", "overwrite", "config", "list", "checkpoint", "trust_code"})
-FREE_ON_RESUME = OF_ONE_CALL | {"epochs", "device", "out", "compile"}
+OF_ONE_CALL = frozenset({"resume", "overwrite", "config", "list", "checkpoint", "trust_code", "change"})
+FREE_ON_RESUME = OF_ONE_CALL | {"epochs", "patience", "device", "out", "compile", "log"}
 # Where the data lie may change too: the checkpoint knows them by their checksum.
 _FREE_PARTS = frozenset({"data.path"})
 # Options that came later, and what runs before them did.
 _LATER = {"schedule_by": "epoch"}
 _OF_THE_MACHINE = OF_ONE_CALL | {"device", "out", "compile", "seed"}
+# What --change may change of a run that goes on: how its parameters are moved, not what is optimised nor on what.
+_CHANGEABLE_PARTS, _CHANGEABLE = ("optimizer.", "schedule."), frozenset({"clip"})
 _NEEDED = frozenset({"data", "prior", "likelihood", "guide", "elbo", "latent", "seed"})
 
 
@@ -51,17 +53,47 @@ def kept(settings: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in settings.items() if name not in OF_ONE_CALL}
 
 
-def differences(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
-    """What makes two configurations those of two runs, one line each."""
+def changeable(name: str) -> bool:
+    """Whether an option, by its name on the command line, may be another one from some step of a run on."""
+    return name in _CHANGEABLE or name.startswith(_CHANGEABLE_PARTS)
+
+
+def told(changes: Sequence[str]) -> dict[str, str]:
+    """What --change says, NAME=VALUE each.
+
+    Raises:
+        ValueError: it names no value, or what a run that goes on keeps.
+    """
+    found = {}
+    for change in changes:
+        name, equals, value = change.partition("=")
+        if not (name and equals and value):
+            raise ValueError(f"--change {change}: NAME=VALUE, such as optimizer.lr=3e-4")
+        if name.partition(".")[0] in FREE_ON_RESUME:
+            raise ValueError(f"--change {change}: --{name} {value} beside --resume will do")
+        if not changeable(name):
+            may = ", ".join([f"{part}NAME" for part in _CHANGEABLE_PARTS] + sorted(_CHANGEABLE))
+            raise ValueError(f"--change {change}: a run that goes on keeps {name}; what may change: {may}")
+        found[name] = value
+    return found
+
+
+def differences(before: dict[str, Any], now: dict[str, Any]) -> dict[str, tuple[Any, Any]]:
+    """What makes two configurations those of two runs: options by name, with both values."""
     one, other = (
         dict(flat({n: v for n, v in (_LATER | settings).items() if n not in FREE_ON_RESUME}))
         for settings in (renamed(before), renamed(now))
     )
-    return [
-        f"{name} was {one.get(name)}, is {other.get(name)}"
+    return {
+        name: (one.get(name), other.get(name))
         for name in sorted(one.keys() | other.keys())
         if name not in _FREE_PARTS and one.get(name) != other.get(name)
-    ]
+    }
+
+
+def words(changed: Mapping[str, tuple[Any, Any]]) -> str:
+    """Differences as they are said."""
+    return "; ".join(f"{name} was {old}, is {new}" for name, (old, new) in changed.items())
 
 
 def of_results(settings: dict[str, Any]) -> dict[str, Any]:

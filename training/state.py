@@ -1,25 +1,24 @@
 """What a run is in the middle of: all that has to be saved for it to go on bit for bit."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from training import checkpoint
+from training import checkpoint, history
 from training.checkpoint import CheckpointError
 from training.processes import Processes
-
-SCORE = "test_loss"  # of a line of the history: the lower, the better
 
 
 class State:
     """Parameters, optimiser, the step, the loss summed over the epoch so far, in nats, and the history of epochs.
 
     `compiled` says how steps are taken, once that is decided: eager and compiled steps round differently. `untrained`
-    is the score before the first step. `record` is what else a checkpoint keeps: options, data, versions.
+    is the score before the first step; `unsaved`, whether there is what no checkpoint holds yet. `record` is what
+    else a checkpoint keeps: options, data, versions.
     """
 
     def __init__(
@@ -38,18 +37,20 @@ class State:
         self.record = dict(record or {})
         self.step = 0
         self.total = torch.zeros((), dtype=torch.float64, device=device)
+        self.norms = torch.zeros((), dtype=torch.float64, device=device)
         self.compiled: bool | None = None
         self.history: list[dict[str, Any]] = []
         self.untrained: float | None = None
+        self.unsaved = False
         for group in optimizer.param_groups:
             if device.type == "cuda" and "capturable" in group:
                 group["capturable"] = True  # its step count lives on the device: nothing to wait for
+        self._given = [{k: v for k, v in group.items() if k != "params"} for group in optimizer.param_groups]
 
     @property
-    def best(self) -> dict[str, Any] | None:
-        """The line of the history with the best score, the first of several; none before the first epoch's end."""
-        finite = [row for row in self.history if math.isfinite(row[SCORE])]
-        return min(finite, key=lambda row: row[SCORE], default=None)
+    def best(self) -> Mapping[str, Any] | None:
+        """The line of the history with the best validation -ELBO; none without a validation split."""
+        return history.best(self.history)
 
     def advance(self, loss: Tensor, count: float, clip: float) -> bool:
         """One step of the optimiser down a loss that is the mean over `count` data.
@@ -67,6 +68,7 @@ class State:
         self.optimizer.step()
         self.step += 1
         self.total += loss.detach() * count
+        self.norms += norm.detach()
         return True
 
     def mean(self, count: int) -> float:
@@ -75,12 +77,23 @@ class State:
         self.total.zero_()
         return mean
 
+    def so_far(self, count: int) -> float:
+        """The loss per datum of the part of an epoch that has passed, `count` data, as this process saw it."""
+        return self.total.item() * self.processes.world / count
+
+    def gradient_norm(self, steps: int) -> float:
+        """The mean length of the epoch's gradients before they were clipped; the next epoch starts from nothing."""
+        mean = self.norms.item() / steps
+        self.norms.zero_()
+        return mean
+
     def snapshot(self) -> dict[str, Any]:
         """What a checkpoint holds; with several processes, all of them have to ask for it."""
         generators, totals = (self.processes.gather(own) for own in (checkpoint.generators(), self.total.cpu()))
         return {
             "step": self.step,
             "totals": totals,
+            "norms": self.norms.cpu(),
             "compiled": self.compiled,
             "objective": self.objective.state_dict(),
             "optimizer": self.optimizer.state_dict(),
@@ -130,12 +143,22 @@ class State:
         self.step, self.compiled, self.untrained = saved["step"], saved["compiled"], saved.get("untrained")
         self.history = saved.get("history", [])
         self.total.copy_(saved["totals"][self.processes.rank])
+        self.norms.copy_(saved.get("norms", self.norms))
         self.objective.load_state_dict(saved["objective"])
         self.optimizer.load_state_dict(saved["optimizer"])
         try:
             checkpoint.set_generators(saved["generators"][self.processes.rank])
         except (RuntimeError, TypeError, AttributeError) as error:
             raise CheckpointError(f"the checkpoint's generators are not PyTorch's: {error}") from error
+
+    def change(self, options: Iterable[str]) -> None:
+        """Takes the optimiser's options of these names, such as optimizer.lr, as it was made with, not as restored."""
+        for name in options:
+            self.unsaved = True
+            part, _, own = name.partition(".")
+            for group, given in zip(self.optimizer.param_groups, self._given, strict=True):
+                if part == "optimizer" and own in given:
+                    group[own] = given[own]
 
 
 def check_parameters(objective: nn.Module, saved: Mapping[str, Tensor], path: Path) -> None:

@@ -21,7 +21,9 @@ from jsonargparse import set_parsing_settings
 from elbolab import estimators
 
 # The options that name a class.
-PARTS = frozenset({"data", "prior", "likelihood", "guide", "network", "elbo", "optimizer", "schedule"})
+PARTS = frozenset(
+    {"data", "prior", "likelihood", "guide", "network", "elbo", "optimizer", "schedule", "annealing", "log"}
+)
 # Where the classes that a run names have gone since it was written.
 RENAMED = {
     "objective.": "elbolab.",
@@ -38,6 +40,8 @@ OWN = (
     "model.priors",
     "pyro.infer",
     "torch.optim",
+    "training.annealing",
+    "training.loggers",
 )
 # Names that a package hands on from those.
 _HANDED_ON = (

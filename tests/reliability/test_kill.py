@@ -76,7 +76,7 @@ def all_the_same(runs, options, straight, kills):
 
 @pytest.fixture
 def straight(runs, small, request):
-    options = [*small, "--epochs", 2, *getattr(request, "param", ())]
+    options = [*small, "--data.validation", 0.5, "--epochs", 2, *getattr(request, "param", ())]
     found = runs(*options, "--out", runs.folder / "straight")
     assert found["code"] == 0, (runs.folder / "log").read_text()
     return options, runs.folder / "straight", found

@@ -54,7 +54,8 @@ class Given(dist.Normal):
 
 
 def test_a_compiled_run_goes_on_bit_for_bit(small, tmp_path, monkeypatch, capsys):
-    options = [*small, "--compile", "on", "--beta_warmup", 2, "--elbo", "Trace_ELBO"]
+    cycles = ["--annealing", "Cyclical", "--annealing.epochs", 2]
+    options = [*small, "--compile", "on", *cycles, "--elbo", "Trace_ELBO"]
     assert run(*options, "--epochs", 4, "--out", tmp_path / "straight") == 0
     assert "step: compiled as one graph" in capsys.readouterr().out
     original, calls = train.Steps.__call__, []

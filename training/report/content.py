@@ -11,6 +11,7 @@ from torch import Tensor
 
 from elbolab.validation import unvalidated
 from training.experiment import Experiment
+from training.history import judged_on
 from training.report.programs import Exported, Parts
 from training.run_folder import RunFolder
 
@@ -128,11 +129,14 @@ def per_latent(parts: Parts, x: Tensor) -> list[float] | None:
     return found.mean(0).tolist() if found.dim() == 2 else None
 
 
-def _history(metrics: Sequence[Mapping[str, Any]]) -> dict[str, list[float | None]]:
-    """The columns of metrics.jsonl that are drawn, at most 200 points of them."""
+def _history(metrics: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """The columns of metrics.jsonl that are drawn, at most 200 points of them, and the split that it was judged on."""
     rows = [metrics[i] for i in np.unique(np.linspace(0, len(metrics) - 1, min(200, len(metrics))).round().astype(int))]
-    names = ("epoch", "loss", "test_loss", "test_distortion", "test_rate")
-    return {name: [_finite(row.get(name)) for row in rows] for name in names}
+    split = judged_on(metrics[-1]) if metrics else "test"
+    names = {name: name for name in ("epoch", "loss")} | {
+        f"judged_{name}": f"{split}_{name}" for name in ("loss", "distortion", "rate")
+    }
+    return {"split": split} | {name: [_finite(row.get(column)) for row in rows] for name, column in names.items()}
 
 
 def _finite(value: Any) -> float | None:

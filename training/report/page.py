@@ -125,8 +125,21 @@ def _facts(lab: Experiment, folder: RunFolder, settings: Mapping[str, Any]) -> l
     rows += [("objective", _options(settings.get("elbo")))]
     rows += [(f"KL of {name}", route) for name, route in lab.kl.items()]
     rows += [("optimiser", _options(settings.get("optimizer")))]
-    for name in ("latent", "hidden", "beta", "epochs", "batch_size", "beta_warmup", "clip", "seed", "precision"):
-        if name in settings:
+    rows += [("annealing of the KL", _options(settings["annealing"]))] if settings.get("annealing") else []
+    numbers = (
+        "latent",
+        "hidden",
+        "beta",
+        "epochs",
+        "patience",
+        "batch_size",
+        "beta_warmup",
+        "clip",
+        "seed",
+        "precision",
+    )
+    for name in numbers:
+        if settings.get(name) is not None:
             rows.append((name.replace("_", " "), str(settings[name])))
     environment = folder.environment()
     rows += [(name, str(version)) for name, version in environment.get("packages", {}).items()]

@@ -20,6 +20,7 @@ from guide.posteriors import DiagonalNormal
 from model.likelihoods import Bernoulli
 from model.priors import StandardNormal
 from training.experiment import Experiment
+from training.judgement import kl_of_coordinates
 
 PYROS = {"trace": Trace_ELBO, "mean_field": TraceMeanField_ELBO}
 OF_THE_ENCODER = ("encode", "heads", "draw", "kl", "trace", "mean_field")
@@ -79,9 +80,8 @@ class Parts:
         """KL(q || p): per latent where they are independent, else their sum alone."""
         q, p = self.guide.posterior(x), self.model.prior()
         p = p.expand(q.batch_shape)
-        if isinstance(q, dist.Independent) and isinstance(p, dist.Independent):
-            return kl_divergence(q.base_dist, p.base_dist)
-        return torch.as_tensor(kl_divergence(q, p))
+        each = kl_of_coordinates(q, p)
+        return torch.as_tensor(kl_divergence(q, p)) if each is None else each
 
     def heads(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """m and s of the diagonal normal."""

@@ -10,10 +10,11 @@ import { chain } from "./chain.js";
 import { one } from "./one.js";
 
 function curves({ history, klPerLatent }) {
-  const { epoch, loss, test_loss, test_distortion, test_rate } = history;
+  const { split, epoch, loss, judged_loss, judged_distortion, judged_rate } = history;
   if (epoch.length) {
-    lines(find("curve-loss"), { x: epoch, xLabel: "epoch", yLabel: "nats per datum", label: "training loss and test −ELBO against epochs", series: [{ name: "training loss", values: loss }, { name: "test −ELBO", values: test_loss }] });
-    lines(find("curve-parts"), { x: epoch, xLabel: "epoch", yLabel: "nats per datum", label: "distortion and rate against epochs", series: [{ name: "distortion", values: test_distortion }, { name: "rate", values: test_rate }] });
+    find("curve-parts-title").textContent = `Rate and distortion of the ${split} set`;
+    lines(find("curve-loss"), { x: epoch, xLabel: "epoch", yLabel: "nats per datum", label: `training loss and ${split} −ELBO against epochs`, series: [{ name: "training loss", values: loss }, { name: `${split} −ELBO`, values: judged_loss }] });
+    lines(find("curve-parts"), { x: epoch, xLabel: "epoch", yLabel: "nats per datum", label: "distortion and rate against epochs", series: [{ name: "distortion", values: judged_distortion }, { name: "rate", values: judged_rate }] });
   } else for (const id of ["curve-loss", "curve-parts"]) replace(id, element("p", { class: "note" }, "The run has no history (metrics.jsonl)."));
   if (klPerLatent) bars(find("curve-kl"), { values: klPerLatent, labels: klPerLatent.map((_, j) => `latent ${j + 1}`), xLabel: "latent", yLabel: "nats, mean of test data", label: `mean KL of each of ${klPerLatent.length} latents` });
   else replace("curve-kl", element("p", { class: "note" }, "The KL of this prior and guide is no sum over latents in closed form."));
