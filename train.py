@@ -24,6 +24,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from data import DataError
+from data.on_disk import AHEAD
 from elbolab import CannotCapture
 from training import (
     CheckpointError,
@@ -136,7 +137,7 @@ def train(
         """Which data a step trains on, a function of the step, so that a resumed run needs no memory of it."""
         epoch, position = divmod(step, per_epoch)
         start = position * batch_size
-        return order(lab.seed, epoch, len(lab.dataset.train), lab.device)[start : start + batch_size]
+        return order(lab.seed, epoch, len(lab.dataset.train), lab.dataset.index_device)[start : start + batch_size]
 
     def tired() -> bool:
         """Whether an epoch has ended and no better one was seen for too long."""
@@ -147,12 +148,19 @@ def train(
     started = time.perf_counter() - (state.history[-1]["seconds"] if state.history else 0)
     bar = tqdm(total=total, initial=state.step, unit=" steps", disable=None if processes.first else True)
     pyro.enable_validation(False)
-    with interrupts.patiently(), bar, warnings.catch_warnings(), refuse(exits.CONFIGURATION, CannotCapture):
+    with (
+        interrupts.patiently(),
+        bar,
+        warnings.catch_warnings(),
+        refuse(exits.CONFIGURATION, CannotCapture),
+        refuse(exits.DATA, DataError),
+    ):
         warnings.filterwarnings("ignore", message="Encountered NaN")  # the loop says it, and stops
         over = state.step >= total or tired()
         while not over:
             position = state.step % per_epoch
-            index = batch(state.step)
+            index, following = batch(state.step), range(state.step, min(state.step + AHEAD, total))
+            lab.dataset.expect(processes.share(batch(later)) for later in following)
             rates(moves, state.step)
             if weight:
                 lab.set_beta(lab.beta * weight.share(state.step, per_epoch))

@@ -58,6 +58,26 @@ def one_array(path: Path, name: str | None) -> np.ndarray:
     return found[name]
 
 
+def header(path: Path) -> tuple[tuple[int, ...], np.dtype, int] | None:
+    """Shape, type and first byte of the array in a `.npy` file of numbers in C order; None of any other file.
+
+    Raises:
+        DataError: the file is one, and broken.
+    """
+    try:
+        with Path(path).open("rb") as file:
+            if file.read(6) != b"\x93NUMPY":
+                return None
+            file.seek(0)
+            shape, fortran, dtype, needed = _header(file, Path(path).stat().st_size, f"{path}")
+            offset = file.tell()
+    except OSError:
+        return None  # whoever reads the file says it
+    if fortran or dtype.kind not in "buif" or not needed or Path(path).stat().st_size != offset + needed:
+        return None
+    return shape, dtype, offset
+
+
 def _members(file: BinaryIO, path: Path, wanted: Sequence[str]) -> tuple[dict[str, np.ndarray], list[str]]:
     with zipfile.ZipFile(file) as archive:
         there = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
@@ -73,8 +93,8 @@ def _members(file: BinaryIO, path: Path, wanted: Sequence[str]) -> tuple[dict[st
         return found, sorted(there)
 
 
-def _array(file: BinaryIO, size: int, place: str) -> np.ndarray:
-    """One array in the format of `.npy`, in a file or a member of `size` bytes."""
+def _header(file: BinaryIO, size: int, place: str) -> tuple[tuple[int, ...], bool, np.dtype, int]:
+    """Shape, order, type and bytes of an array in the format of `.npy`, in a file or a member of `size` bytes."""
     try:
         version = np.lib.format.read_magic(file)
         shape, fortran, dtype = _VERSIONS[version](file)
@@ -87,6 +107,12 @@ def _array(file: BinaryIO, size: int, place: str) -> np.ndarray:
         bytes_ *= length
     if bytes_ > size:
         raise DataError(f"{place} declares {shape} of {dtype}, {words(bytes_)}, and has {words(size)}")
+    return shape, fortran, dtype, bytes_
+
+
+def _array(file: BinaryIO, size: int, place: str) -> np.ndarray:
+    """One array in the format of `.npy`."""
+    shape, fortran, dtype, bytes_ = _header(file, size, place)
     if bytes_ > available():
         raise DataError(f"{place} takes {words(bytes_)}, and there are {words(available())} of memory")
     content = file.read(bytes_)

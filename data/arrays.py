@@ -1,14 +1,19 @@
 """A user's own arrays."""
 
-from math import ceil
+from math import ceil, prod
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
-from data.array_files import arrays, one_array
+from data.array_files import arrays, header, one_array
 from data.dataset import Binarize, Data, DataError, Dataset, Other, Splits
+from data.memory import available
+from data.on_disk import Mapped
 from data.sparse import Rows, declared_width
 
+InMemory = Literal["auto", "yes", "no"]
+_COPIES = 3  # of an array, until it is a tensor
 _LABELS = ("train_labels", "test_labels")
 
 
@@ -28,6 +33,7 @@ class Arrays(Data):
         scale: float = 1.0,
         binarize: Binarize = "auto",
         validation: float | None = None,
+        in_memory: InMemory = "auto",
     ) -> None:
         """
         Args:
@@ -37,6 +43,8 @@ class Arrays(Data):
             scale: what the values are divided by, such as 255.
             binarize: no: values as they are (auto means no here). static: one Bernoulli draw. dynamic: one per batch.
             validation: the share of the training data, or their number, that training is judged on.
+            in_memory: yes; no: the training data stay in the .npy file, a step's rows are read before it wants them;
+                auto: no where the memory has no room for them.
         """
         super().__init__(binarize=binarize, validation=validation)
         if not 0 < holdout < 1:
@@ -47,6 +55,7 @@ class Arrays(Data):
         self.csr = csr
         self.holdout = holdout
         self.scale = scale
+        self.in_memory = in_memory
 
     def splits(self) -> Splits:
         parts = self._dense() if self.csr else self._plain()
@@ -57,6 +66,8 @@ class Arrays(Data):
         from sklearn.model_selection import train_test_split  # nearly as long in importing as torch is
 
         kept, held = train_test_split(np.arange(len(train)), test_size=self.holdout, random_state=0)
+        if isinstance(train, Mapped):
+            return Splits(train.only(kept), train.read(held))
         train_labels, test_labels = (None, None) if labels is None else (labels[kept], labels[held])
         return Splits(train[kept] / self.scale, train[held] / self.scale, train_labels, test_labels)
 
@@ -72,11 +83,27 @@ class Arrays(Data):
         except ValueError as error:
             raise DataError(f"{path}: its sparse rows do not fit together: {error}") from error
 
-    def _plain(self) -> dict[str, np.ndarray]:
+    def _plain(self) -> dict[str, np.ndarray | Mapped]:
+        if (rows := self._on_disk()) is not None:
+            return {"train": rows}
         parts, there = arrays(self.path, ("train", "test", *_LABELS))
         if "train" not in parts:
             raise DataError(f"{self.path} has no array `train`; it has {', '.join(there) or 'none'}")
         return parts
+
+    def _on_disk(self) -> Mapped | None:
+        """The rows of the file where they are to stay in it."""
+        if self.in_memory == "yes" or (found := header(self.path)) is None:
+            if self.in_memory == "no":
+                raise ValueError(
+                    f"in_memory = no takes a .npy file of numbers in C order (numpy.save), and {self.path} is none"
+                )
+            return None
+        shape, dtype, offset = found
+        needed = _COPIES * prod(shape) * max(dtype.itemsize, 4)
+        if self.in_memory == "auto" and needed <= available():
+            return None
+        return Mapped(Path(self.path), shape, dtype, offset, self.scale, np.arange(shape[0]))
 
     def _dense(self) -> dict[str, np.ndarray]:
         """Sparse rows as arrays, all of the same width."""
@@ -98,12 +125,12 @@ class Arrays(Data):
             raise DataError(f"{self.path}: its sparse rows do not fit together: {error}") from error
         return dense | {name: parts[name] for name in _LABELS if name in parts}
 
-    def _refuse_misshapen(self, parts: dict[str, np.ndarray]) -> None:
+    def _refuse_misshapen(self, parts: dict[str, np.ndarray | Mapped]) -> None:
         for name in ("train", "test", *_LABELS):
             if name in parts and parts[name].dtype.kind not in "buif":
                 raise DataError(f"{self.path}: `{name}` holds {parts[name].dtype}, not numbers")
         train, test = parts["train"], parts.get("test")
-        if train.ndim < 2 or len(train) < 2 or not train[0].size:
+        if len(train.shape) < 2 or len(train) < 2 or not prod(train.shape[1:]):
             raise DataError(f"{self.path}: data have shape (count, *datum), such as (1000, 28, 28), not {train.shape}")
         if test is not None and test.shape[1:] != train.shape[1:]:
             raise DataError(f"{self.path}: test data of {test.shape} beside train data of {train.shape}")

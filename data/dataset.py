@@ -1,7 +1,7 @@
 """What a data set is to the rest of the program."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -9,6 +9,11 @@ from typing import Literal, NamedTuple
 import numpy as np
 import torch
 from torch import Tensor
+
+from data.errors import DataError
+from data.on_disk import Mapped, OnDisk, in_float32
+
+__all__ = ["Binarize", "Data", "DataError", "Dataset", "Splits"]
 
 Binarize = Literal["auto", "no", "static", "dynamic"]
 
@@ -20,14 +25,10 @@ _SEED_OF_DATA = 0
 _LARGEST = 1e15
 
 
-class DataError(Exception):
-    """Data are missing or corrupt; the message says what to do."""
-
-
 class Splits(NamedTuple):
     """What a source gives: data of shape (count, *datum) and, where there are any, integer labels, and names."""
 
-    train: np.ndarray
+    train: np.ndarray | Mapped
     test: np.ndarray
     train_labels: np.ndarray | None = None
     test_labels: np.ndarray | None = None
@@ -50,9 +51,9 @@ class Other(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Dataset:
-    """The splits as tensors on one device; `batch` is what a step trains on."""
+    """The splits as tensors on one device, the training data perhaps on the disk; `batch` is what a step trains on."""
 
-    train: Tensor
+    train: Tensor | OnDisk
     test: Tensor
     validation: Tensor | None = None
     test_labels: np.ndarray | None
@@ -67,7 +68,7 @@ class Dataset:
         """The shape of one datum."""
         return tuple(self.train.shape[1:])
 
-    def parts(self) -> list[Tensor]:
+    def parts(self) -> list[Tensor | OnDisk]:
         """The splits: train, test and, where there is one, validation."""
         return [self.train, self.test, *([] if self.validation is None else [self.validation])]
 
@@ -82,6 +83,23 @@ class Dataset:
         if self.binarize == "dynamic":
             return _binarized(x)
         return _dequantized(x, torch.rand_like(x), self.levels) if self.dequantize else x
+
+    @property
+    def index_device(self) -> torch.device:
+        """Where the places of a batch's data are wanted."""
+        return torch.device("cpu") if isinstance(self.train, OnDisk) else self.train.device
+
+    def expect(self, indices: Iterable[Tensor]) -> None:
+        """Tells which batches are next: data on the disk are read meanwhile."""
+        if isinstance(self.train, OnDisk):
+            self.train.expect(indices)
+
+    def source(self, index: Tensor) -> tuple[Tensor, Tensor]:
+        """What a batch at `index` is drawn from, and its places there: all of the data, or what was read of them."""
+        if isinstance(self.train, Tensor):
+            return self.train, index
+        rows = self.train[index]
+        return rows, torch.arange(len(rows), device=rows.device)
 
     def held_out(self, x: Tensor) -> Tensor:
         """Other data as the test set is: binarised or dequantised once, by draws that are the same every time."""
@@ -100,6 +118,7 @@ class Dataset:
             f"{len(self.train)} train, "
             + ("" if self.validation is None else f"{len(self.validation)} validation, ")
             + f"{len(self.test)} test, {self.shape}, {drawn.get(self.binarize, plain)}, on {self.train.device}"
+            + (", the training data read from the disk" if isinstance(self.train, OnDisk) else "")
         )
 
 
@@ -182,16 +201,16 @@ class Data(ABC):
             ValueError: values that are to be binarised are not in [0, 1], or have no levels to dequantise.
         """
         name = type(self).__name__
-        with np.errstate(over="ignore"):  # what has no room in float32 is not finite there, and said below
-            parts = {
-                name: torch.from_numpy(part.astype(np.float32))
-                for name in ("train", "test", "validation")
-                if (part := getattr(splits, name)) is not None
-            }
+        parts = {
+            name: OnDisk(part, device, dtype) if isinstance(part, Mapped) else torch.from_numpy(in_float32(part))
+            for name in ("train", "test", "validation")
+            if (part := getattr(splits, name)) is not None
+        }
         for part, values in parts.items():
-            if not values.isfinite().all():
+            low, high = (value.item() for value in values.aminmax())
+            if not np.isfinite([low, high]).all():
                 raise DataError(f"{name}: the {part} data hold values that are not finite")
-            if (size := values.abs().max().item()) > _LARGEST:
+            if (size := max(-low, high)) > _LARGEST:
                 raise DataError(f"{name}: the {part} data hold {size:.3g}, too large to be squared: scale them")
         binarize = self.binarize
         if binarize == "auto":
@@ -199,6 +218,8 @@ class Data(ABC):
         generator = torch.Generator().manual_seed(_SEED_OF_DATA)
         if binarize != "no":
             self._refuse_to_binarize(list(parts.values()))
+            if binarize == "static" and isinstance(parts["train"], OnDisk):
+                raise ValueError("binarize = static draws all data once, and they are on the disk: take dynamic")
             drawn = ("test", "train", "validation") if binarize == "static" else ("test", "validation")
             for part in drawn:
                 if part in parts:
@@ -210,7 +231,7 @@ class Data(ABC):
                 noise = torch.rand(parts[part].shape, generator=generator)
                 parts[part] = _dequantized(parts[part], noise, self.levels)
         return Dataset(
-            **{part: values.to(device, dtype) for part, values in parts.items()},
+            **{part: x if isinstance(x, OnDisk) else x.to(device, dtype) for part, x in parts.items()},
             test_labels=splits.test_labels,
             label_names=splits.label_names,
             columns=splits.columns,
@@ -219,7 +240,7 @@ class Data(ABC):
             levels=self.levels,
         )
 
-    def _refuse_to_binarize(self, parts: Sequence[Tensor]) -> None:
+    def _refuse_to_binarize(self, parts: Sequence[Tensor | OnDisk]) -> None:
         low, high = min(x.min().item() for x in parts), max(x.max().item() for x in parts)
         if low < 0 or high > 1:
             raise ValueError(

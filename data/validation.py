@@ -3,6 +3,7 @@
 import numpy as np
 
 from data.dataset import Splits
+from data.on_disk import Mapped
 
 
 def with_validation(splits: Splits, share: float | None, seed: int) -> Splits:
@@ -28,8 +29,9 @@ def with_validation(splits: Splits, share: float | None, seed: int) -> Splits:
     drawn = np.random.default_rng(seed).permutation(there)
     held, kept = np.sort(drawn[:count]), np.sort(drawn[count:])
     labels = splits.train_labels
+    train = splits.train
     return splits._replace(
-        train=splits.train[kept],
+        train=train.only(kept) if isinstance(train, Mapped) else train[kept],
         train_labels=None if labels is None else labels[kept],
-        validation=splits.train[held],
+        validation=train.read(held) if isinstance(train, Mapped) else train[held],
     )

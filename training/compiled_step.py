@@ -42,7 +42,8 @@ class Compiled(Step):
         """
         super().__init__(state, dataset, clip)
         self._eager = Eager(state, dataset, clip)
-        self._index = index.clone()
+        self._rows, where = dataset.source(index)
+        self._index = where.clone()
         self._varying = tuple(dict.fromkeys(("lr", *varying)))
         self._options = self._current()
         self._numbers = [torch.tensor(v, dtype=torch.float64, device=state.device) for v in self._options]
@@ -53,10 +54,10 @@ class Compiled(Step):
 
     def _built(self) -> Callable[..., Any]:
         capture(
-            self.state.objective, self.dataset.batch(self._index)
+            self.state.objective, replace(self.dataset, train=self._rows).batch(self._index)
         )  # says what is wrong, if something is, in its words
         self._cells = self._tensors()
-        inputs = [*pytree.tree_leaves(self._cells), self.dataset.train, self._index]
+        inputs = [*pytree.tree_leaves(self._cells), self._rows, self._index]
         graph = trace(self._flat, *(value.clone() for value in inputs[:-2]), *inputs[-2:])
         try:
             run = compile_graph(graph, inputs)
@@ -68,7 +69,10 @@ class Compiled(Step):
 
     def __call__(self, index: Tensor) -> None:
         if len(index) == len(self._index):
-            self._index.copy_(index)
+            rows, where = self.dataset.source(index)
+            if rows is not self._rows:  # the graph reads where it was compiled to read
+                self._rows.copy_(rows)
+            self._index.copy_(where)
             self._fill()
             with torch.no_grad():
                 self._run(*self._inputs)

@@ -14,6 +14,7 @@ from pyro.infer import ELBO, TraceMeanField_ELBO
 from torch import Tensor
 
 from data import Data, Digits
+from data.on_disk import blocks
 from data.validation import with_validation
 from elbolab.estimators import Estimator
 from elbolab.networks import InBFloat16
@@ -101,7 +102,8 @@ class Experiment:
             part.to(self.device, dtype)
         p_z.prepare(q_z, self.dataset.train)
         for split in self.dataset.parts():
-            p_x.prepare(split)
+            for block in blocks(split):
+                p_x.prepare(block)
         legality.check_latents(p_z, q_z)
         self.model = Model(p_z, p_x, beta=beta).to(self.device, dtype)
         self.guide = Guide(q_z, beta=beta).to(self.device, dtype)
@@ -175,7 +177,7 @@ class Experiment:
 
     def first_data(self, count: int) -> Tensor:
         """The first so many training data, or as many as there are, drawn as a batch."""
-        return self.dataset.batch(torch.arange(min(count, len(self.dataset.train)), device=self.device))
+        return self.dataset.batch(torch.arange(min(count, len(self.dataset.train)), device=self.dataset.index_device))
 
     def set_beta(self, beta: float) -> None:
         """Moves the KL's weight on both sides."""

@@ -1,6 +1,6 @@
 """What must hold before a first step: nothing starts that would silently optimise something else."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 from pyro.distributions import constraints
@@ -8,6 +8,7 @@ from pyro.infer import ELBO
 from torch import Tensor
 
 from data import Dataset
+from data.on_disk import blocks
 from elbolab.distributions import open_unit_interval
 from guide.posteriors import Posterior
 from model.likelihoods import Likelihood
@@ -69,27 +70,35 @@ def check_latents(prior: Prior, posterior: Posterior) -> None:
 
 def check_support(likelihood: Likelihood, dataset: Dataset) -> None:
     """Every value that is trained or tested on must lie where the likelihood puts its mass."""
-    train, *seen = dataset.parts()
-    if dataset.binarize == "dynamic":
-        train = (train > 0).to(train)  # what a Bernoulli draw can give
-    if not dataset.dequantize:
-        seen.append(train)
-    outside = [x[~likelihood.support.check(x)].flatten() for x in seen]
-    if not any(len(values) for values in outside):
+    outside = (x[~likelihood.support.check(x)] for x in _seen(dataset))
+    wrong = next((values[0].item() for values in outside if len(values)), None)
+    if wrong is None:
         return
     ways = []
     takes_bits = likelihood.support.check(torch.tensor([0.0, 1.0])).all()
-    if takes_bits and dataset.binarize == "no" and all(x.min() >= 0 and x.max() <= 1 for x in seen):
+    if takes_bits and dataset.binarize == "no" and all(x.min() >= 0 and x.max() <= 1 for x in _seen(dataset)):
         ways.append("binarise them (--data.binarize dynamic)")
     if likelihood.support is open_unit_interval and dataset.levels:
         ways.append("dequantise them (--data.dequantize true)")
-    fitting = [cls for cls in CHOICES["likelihood"] if all(cls.support.check(x).all() for x in seen)]
+    fitting = list(CHOICES["likelihood"])
+    for x in _seen(dataset):
+        fitting = [cls for cls in fitting if cls.support.check(x).all()]
     if fitting:
         ways.append(f"choose --likelihood {names(fitting)}")
     raise ValueError(
         f"the likelihood {type(likelihood).__name__} is for data in {_set(likelihood.support)}, but these hold"
-        f" {torch.cat(outside)[0].item():.4g}: {', or '.join(ways) or 'no likelihood here fits them'}"
+        f" {wrong:.4g}: {', or '.join(ways) or 'no likelihood here fits them'}"
     )
+
+
+def _seen(dataset: Dataset) -> Iterator[Tensor]:
+    """What of the data a likelihood meets, some at a time: test, validation and, unless they are spread, train."""
+    train, *others = dataset.parts()
+    for part in others:
+        yield from blocks(part)
+    if not dataset.dequantize:
+        for x in blocks(train):
+            yield (x > 0).to(x) if dataset.binarize == "dynamic" else x  # what a Bernoulli draw can give
 
 
 def _set(support: constraints.Constraint) -> str:

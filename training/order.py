@@ -15,7 +15,7 @@ def steps_per_epoch(data: int, batch_size: int, processes: Processes) -> int:
     return max(1, full + (rest >= processes.world))
 
 
-@lru_cache(maxsize=1)
+@lru_cache(maxsize=2)  # the batches that are next may be the next epoch's
 def order(seed: int, epoch: int, count: int, device: torch.device) -> Tensor:
     """The order of the data in an epoch, a function of seed and epoch, so that a resumed run needs no memory of it."""
     mixed = int(np.random.SeedSequence([seed, epoch]).generate_state(1)[0])

@@ -12,8 +12,8 @@ from training.trust import renamed
 # What a resumed run may change: how long, where and on what it runs, not what it computes.
 OF_ONE_CALL = frozenset({"resume", "overwrite", "config", "list", "checkpoint", "trust_code", "change"})
 FREE_ON_RESUME = OF_ONE_CALL | {"epochs", "patience", "device", "out", "compile", "log"}
-# Where the data lie may change too: the checkpoint knows them by their checksum.
-_FREE_PARTS = frozenset({"data.path"})
+# Where the data lie and are kept may change too: the checkpoint knows them by their checksum.
+_FREE_PARTS = frozenset({"data.path", "data.in_memory"})
 # Options that came later, and what runs before them did.
 _LATER = {"schedule_by": "epoch"}
 _OF_THE_MACHINE = OF_ONE_CALL | {"device", "out", "compile", "seed"}

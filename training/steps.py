@@ -68,7 +68,10 @@ class Steps(Step):
             raise ValueError("compile = on is for one process; several take the eager step")
         with generators_kept(self.state.device):
             try:
-                capture(self.state.objective, self.dataset.batch(torch.arange(self._batch, device=self.state.device)))
+                capture(
+                    self.state.objective,
+                    self.dataset.batch(torch.arange(self._batch, device=self.dataset.index_device)),
+                )
             except CannotCapture as error:
                 raise ValueError(f"compile = on, but {error}") from error
 

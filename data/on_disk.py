@@ -1,0 +1,156 @@
+"""Training data that are larger than the memory: rows of a mapped `.npy` file, read before a step wants them."""
+
+import mmap
+import os
+from collections import deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from data.errors import DataError
+
+AHEAD = 4  # batches that are read before they are wanted
+_BLOCK = 2**24  # bytes that are looked at at a time
+_KEPT = 2**26  # bytes of the file after which those that were read are given back: the system keeps them while it can
+
+
+class Mapped:
+    """Some rows of a `.npy` file in some order, divided by a number; all stay on the disk until they are read.
+
+    What is read is to the last bit what the whole array in memory would have held.
+    """
+
+    def __init__(
+        self, path: Path, shape: tuple[int, ...], dtype: np.dtype, offset: int, scale: float, chosen: np.ndarray
+    ) -> None:
+        """
+        Args:
+            path: the file, in C order.
+            shape, dtype, offset: of the array, and the byte at which it begins.
+            scale: what its values are divided by.
+            chosen: the numbers of the rows.
+        """
+        self._args = (path, shape, dtype, offset, scale)
+        self._path, self._scale, self.chosen = path, scale, chosen
+        with path.open("rb") as file:
+            self._descriptor = os.dup(file.fileno())
+        self._state = self._now()
+        self._map = mmap.mmap(self._descriptor, 0, access=mmap.ACCESS_READ)
+        if hasattr(mmap, "MADV_RANDOM"):  # rows are read alone: what lies behind them on the disk is not wanted
+            self._map.madvise(mmap.MADV_RANDOM)
+        self._array = np.frombuffer(self._map, dtype, int(np.prod(shape)), offset).reshape(shape)
+        self._touched = 0
+        self.shape = (len(chosen), *shape[1:])
+        self.dtype = (np.empty(0, dtype) / scale).dtype
+
+    def __del__(self) -> None:
+        if hasattr(self, "_descriptor"):
+            os.close(self._descriptor)
+
+    def __len__(self) -> int:
+        return len(self.chosen)
+
+    def only(self, index: np.ndarray) -> "Mapped":
+        """Some of these rows, on the disk too."""
+        return Mapped(*self._args, chosen=self.chosen[index])
+
+    def read(self, index: np.ndarray) -> np.ndarray:
+        """Some of these rows, in memory.
+
+        Raises:
+            DataError: the file was changed since it was opened.
+        """
+        if self._now() != self._state:
+            raise DataError(f"{self._path} was changed while it is read")
+        found = np.take(self._array, self.chosen[index], axis=0)
+        self._touched += found.nbytes
+        if self._touched > _KEPT and hasattr(mmap, "MADV_DONTNEED"):
+            self._touched = 0
+            self._map.madvise(mmap.MADV_DONTNEED)
+        return found / self._scale
+
+    def blocks(self) -> Iterator[np.ndarray]:
+        """All of them in their order, some at a time."""
+        size = max(1, _BLOCK // max(1, self._array[:1].nbytes))
+        for start in range(0, len(self), size):
+            yield self.read(np.arange(start, min(start + size, len(self))))
+
+    def _now(self) -> tuple[int, int]:
+        state = os.fstat(self._descriptor)
+        return state.st_size, state.st_mtime_ns
+
+
+class OnDisk:
+    """What a tensor of training data is to a step, on the disk: `data[index]` are those rows on the step's device.
+
+    `expect` has rows read by a second thread, into memory that a device can take them from; whether they were expected
+    changes nothing of what they are.
+    """
+
+    def __init__(self, rows: Mapped, device: torch.device | str, dtype: torch.dtype) -> None:
+        self._rows, self.device, self.dtype = rows, torch.device(device), dtype
+        self.shape = torch.Size(rows.shape)
+        self._range: tuple[float, float] | None = None
+        self._pending: deque[tuple[Tensor, Future[Tensor]]] = deque()
+        self._reader = ThreadPoolExecutor(1, thread_name_prefix="rows")
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __getitem__(self, index: Tensor) -> Tensor:
+        index = index.cpu()
+        for place, (known, future) in enumerate(self._pending):
+            if torch.equal(known, index):
+                for _ in range(place + 1):
+                    self._pending.popleft()
+                return self._placed(future.result())
+        return self._placed(self._read(index))
+
+    def expect(self, indices: Iterable[Tensor]) -> None:
+        """Has the rows of the next batches read meanwhile, in this order."""
+        for index in indices:
+            if not any(torch.equal(known, index) for known, _ in self._pending):
+                self._pending.append((index, self._reader.submit(self._read, index)))
+
+    def blocks(self) -> Iterator[Tensor]:
+        """All of them in their order, some at a time, in float32 as they come."""
+        for block in self._rows.blocks():
+            yield torch.from_numpy(in_float32(block))
+
+    def min(self) -> Tensor:
+        """The smallest of all values."""
+        return self.aminmax()[0]
+
+    def max(self) -> Tensor:
+        """The largest of all values."""
+        return self.aminmax()[1]
+
+    def aminmax(self) -> tuple[Tensor, Tensor]:
+        """Both, looked for once."""
+        if self._range is None:
+            pairs = torch.stack([torch.stack(block.aminmax()) for block in self.blocks()])
+            self._range = pairs[:, 0].min().item(), pairs[:, 1].max().item()
+        low, high = (torch.tensor(value, dtype=self.dtype, device=self.device) for value in self._range)
+        return low, high
+
+    def _read(self, index: Tensor) -> Tensor:
+        found = torch.from_numpy(in_float32(self._rows.read(index.numpy())))
+        return found.pin_memory() if self.device.type == "cuda" else found
+
+    def _placed(self, found: Tensor) -> Tensor:
+        return found.to(self.device, self.dtype, non_blocking=True)
+
+
+def blocks(values: Tensor | OnDisk) -> Iterator[Tensor]:
+    """All of a split, some at a time where it is on the disk."""
+    return values.blocks() if isinstance(values, OnDisk) else iter((values,))
+
+
+def in_float32(values: np.ndarray) -> np.ndarray:
+    """In float32; what has no room there is not finite, and is refused for it."""
+    with np.errstate(over="ignore"):
+        return values.astype(np.float32)
