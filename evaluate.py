@@ -35,6 +35,8 @@ def evaluate(
     memory: int = 32,
     seed: int = 0,
     shown: int = 10,
+    calibration: bool = False,
+    ais: int = 0,
     report: bool = False,
     report_megabytes: float = LIMIT / 1e6,
     trust_code: bool = False,
@@ -49,13 +51,16 @@ def evaluate(
         memory: about how many MiB the draws may take at a time.
         seed: of the draws.
         shown: how many data the figures show.
+        calibration: also look at the guide on simulated data, and at the aggregate posterior beside the prior.
+        ais: of how many test data -log p(x) is also found by annealed importance sampling.
         report: also write report.html, one file with the run's model computing in it.
         report_megabytes: what that file may take; what does not fit is left out, and named.
         trust_code: let the run name classes that are not this program's.
     """
     folder = RunFolder(run)
     with refuse_mistakes():
-        for name, value, least in (("samples", samples, 1), ("memory", memory, 1), ("shown", shown, 2)):
+        whole = (("samples", samples, 1), ("memory", memory, 1), ("shown", shown, 2), ("ais", ais, 0))
+        for name, value, least in whole:
             if value < least:
                 raise ValueError(f"{name} = {value}: at least {least}")
         if not report_megabytes >= 0.2:
@@ -79,6 +84,18 @@ def evaluate(
     judged = {"checkpoint": checkpoint, "step": saved["step"], "samples": samples, **seen(lab)}
     folder.summarize({"test": summary, "judged": judged})
     print(told(summary))
+    if calibration or ais:
+        from training import posterior_checks  # what most evaluations do not ask for
+
+        with refuse_mistakes():
+            if calibration:
+                found_of_guide, words = posterior_checks.calibrated(lab)
+                folder.summarize({"calibration": found_of_guide})
+                print(words)
+            if ais:
+                found_by_chains, words = posterior_checks.annealing(lab, ais)
+                folder.summarize({"ais": found_by_chains})
+                print(words)
     pictures.draw(lab, means, folder, history, shown)
     print(f"figures: {folder.path / 'figures'}")
     if report:
@@ -165,7 +182,8 @@ def main(argv: list[str] | None = None) -> int:
         description="Judges a run: test ELBO, -log p(x), active units and figures. Or, with a command, uses it.",
         epilog="evaluate.py compare RUN RUN ...: one table over runs; evaluate.py compare --help",
     )
-    _add(parser, evaluate, report="also write report.html, in which the model computes")
+    calibration = "also look at the guide on data that the model simulates, and at q(z) beside p(z)"
+    _add(parser, evaluate, report="also write report.html, in which the model computes", calibration=calibration)
     commands = parser.add_subcommands(required=False, dest="command")
     for name, function in using.COMMANDS.items():
         command = Parser(description=_described(function))

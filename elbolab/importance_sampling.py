@@ -87,7 +87,8 @@ def evidence(
     block: Callable[[Tensor], Tensor] = partial(_block, model, guide, particles=particles, reading=reading)
     if compile or (compile is None and len(x) * samples >= _MANY):
         block = _compiled(block, x[:rows])
-    results, tails = [], []
+    results: list[Tensor] = []
+    tails: list[Tensor] = []
     with tqdm(
         total=len(x) * samples, unit=" draws", unit_scale=True, desc="-log p(x)", disable=not progress or None
     ) as bar:
@@ -95,14 +96,15 @@ def evidence(
             chosen = x[start : start + rows]
             # A graph is for one size of block: the last rows are filled up with others that are then dropped.
             filled = x[-rows:] if len(chosen) < rows else chosen
-            total, weights = None, []
+            parts: list[Tensor] = []
+            weights: list[Tensor] = []
             for _ in range(samples // particles):
                 part = block(filled)[:, -len(chosen) :]
-                total = part[:_SUMS] if total is None else _joined(total, part[:_SUMS])
+                parts.append(_joined(parts.pop(), part[:_SUMS]) if parts else part[:_SUMS])
                 if khat:
                     weights.append(part[_SUMS:])
                 bar.update(len(chosen) * particles)
-            results.append(total)
+            results += parts
             if khat:
                 tails.append(_khat(torch.cat(weights)).to(x.device))
     return _evidence(torch.cat(results, 1), samples, torch.cat(tails) if khat else None)

@@ -30,6 +30,7 @@ PARTS = {
     "elbolab.symbolic": {"elbolab.graph"},
     "elbolab.estimators": FOUNDATION,
     "elbolab.stepping": {"elbolab.graph"} | VALIDATION,
+    "elbolab.judging": FOUNDATION,
     "elbolab.pareto": set(),
     "elbolab.importance_sampling": FOUNDATION | {"elbolab.pareto"},
     "elbolab.auditing": FOUNDATION | {"elbolab.estimators", "elbolab.symbolic", "elbolab.oracles"},

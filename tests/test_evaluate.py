@@ -12,7 +12,7 @@ from data import Digits
 from elbolab import Evidence, evidence
 from guide.posteriors import Flow
 from tests.test_matrix import DATA, FITS, LEGAL, LIKELIHOODS
-from training import Experiment, RunFolder
+from training import Experiment, RunFolder, posterior_checks
 from training.run import MEAN_DRAWS
 
 
@@ -34,6 +34,30 @@ def test_it_judges_a_run(trained, capsys):
     assert f"for {found['khat_beyond']} of {found['data']} data" in out
     for number in (found["loss"], found["nll"], found["rate"], found["distortion"]):
         assert f"{number:.2f}" in out
+
+
+def test_the_guide_is_looked_at_on_simulated_data_and_by_chains(trained, capsys, monkeypatch):
+    monkeypatch.setattr(posterior_checks, "TEMPERATURES", 4)
+    options = ["--samples", "2", "--calibration", "--ais", "3"]
+    assert evaluate.main([str(trained), *options]) == 0
+    out = capsys.readouterr().out
+    summary = json.loads((trained / "summary.json").read_text())
+    calibration, chains = summary["calibration"], summary["ais"]
+    assert calibration["coordinates"] == 2
+    assert calibration["rate"] == pytest.approx(calibration["information"] + calibration["aggregate"])
+    assert f"on {calibration['simulations']} simulated data" in out
+    assert chains["data"] == 3
+    assert f"test -log p(x) {chains['nll']:.2f} nats per datum, at most, of the first 3" in out
+
+
+def test_chains_are_refused_where_latents_are_bits(small, tmp_path, capsys):
+    options = [*small, "--prior", "Bernoulli", "--guide", "Bernoulli", "--elbo", "RLOO", "--elbo.num_particles", "2"]
+    assert train.main([*options, "--epochs", "1", "--out", str(tmp_path / "run")]) == 0
+    with pytest.raises(SystemExit) as stopped:
+        evaluate.main([str(tmp_path / "run"), "--samples", "2", "--ais", "3"])
+    assert stopped.value.code == 2
+    assert "latent z lies in" in capsys.readouterr().err
+    assert evaluate.main([str(tmp_path / "run"), "--samples", "2", "--calibration"]) == 0
 
 
 def test_weights_that_are_too_heavy_are_warned_of():
