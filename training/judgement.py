@@ -73,7 +73,8 @@ def kl_of_coordinates(q: Distribution, p: Distribution) -> Tensor | None:
     if not (isinstance(q, Independent) and isinstance(p, Independent)):
         return None
     try:
-        return torch.as_tensor(kl_divergence(q.base_dist, p.base_dist))
+        # PyTorch's KL of bits does not broadcast.
+        return torch.as_tensor(kl_divergence(q.base_dist, p.base_dist.expand(q.base_dist.batch_shape)))
     except NotImplementedError:
         return None
 
