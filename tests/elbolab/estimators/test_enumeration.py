@@ -12,8 +12,9 @@ from elbolab.estimators import enumeration
 from elbolab.estimators.control_variates import REBAR
 from elbolab.estimators.enumeration import Enumeration
 from elbolab.graph.inductor import compile_graph
-from elbolab.graph.trace import trace, unchecked
+from elbolab.graph.trace import trace
 from elbolab.oracles import Bits, Codes, OneBit
+from elbolab.validation import unvalidated
 from tests.elbolab.replicates import gradients
 
 
@@ -130,6 +131,6 @@ def test_codes_are_enumerated_in_a_compiled_graph_too():
     oracle = Codes(3)
     loss = Enumeration()(oracle.model, oracle.guide)
     expected = loss(oracle.x)
-    with unchecked():
+    with unvalidated():
         graph = trace(lambda x: [loss(x).detach()], oracle.x)
     close(compile_graph(graph, [oracle.x])(oracle.x)[0], expected)
