@@ -45,6 +45,7 @@ from training import (
     messages,
     refuse,
     room,
+    several,
     trust,
 )
 from training.annealing import Annealing, chosen
@@ -55,7 +56,7 @@ from training.resuming import changes_of, compiled, go_on
 from training.run_folder import environment
 from training.schedule import By, Optimized, Schedule, Scheduled
 from training.settings import told, with_absolute_path
-from training.starting import List, changed, default_folder, early
+from training.starting import changed, default_folder, early, parser_of
 
 LOOK = 100  # steps between two looks at whether all is well: a device that is not asked does not have to wait
 
@@ -139,11 +140,10 @@ def train(
         start = position * batch_size
         return order(lab.seed, epoch, len(lab.dataset.train), lab.dataset.index_device)[start : start + batch_size]
 
-    def tired() -> bool:
-        """Whether an epoch has ended and no better one was seen for too long."""
-        if patience is None or state.step % per_epoch:
-            return False
-        return bool(processes.largest(history.waited(state.history) >= patience))
+    def ended() -> bool:
+        """Whether all steps are taken, or an epoch has passed and no better one was seen for too long."""
+        tired = patience is not None and not state.step % per_epoch and history.waited(state.history) >= patience
+        return bool(processes.largest(state.step >= total or tired))
 
     started = time.perf_counter() - (state.history[-1]["seconds"] if state.history else 0)
     bar = tqdm(total=total, initial=state.step, unit=" steps", disable=None if processes.first else True)
@@ -156,11 +156,11 @@ def train(
         refuse(exits.DATA, DataError),
     ):
         warnings.filterwarnings("ignore", message="Encountered NaN")  # the loop says it, and stops
-        over = state.step >= total or tired()
+        over = ended()
         while not over:
             position = state.step % per_epoch
-            index, following = batch(state.step), range(state.step, min(state.step + AHEAD, total))
-            lab.dataset.expect(processes.share(batch(later)) for later in following)
+            index = batch(state.step)
+            lab.dataset.expect(processes.share(batch(i)) for i in range(state.step, min(state.step + AHEAD, total)))
             rates(moves, state.step)
             if weight:
                 lab.set_beta(lab.beta * weight.share(state.step, per_epoch))
@@ -178,12 +178,11 @@ def train(
                 row = judgement.row(lab, state, per_epoch) | {"seconds": time.perf_counter() - started}
                 state.history.append(row)
                 state.save(folder.path, best=state.best is row)
-                over = state.step >= total or tired()
+                over = ended()
                 if processes.first:
                     folder.log(row)
                     telling(row, partial(pictures, lab) if over else None)
-                judged = f"{history.judged_on(row)} -ELBO {history.score(row):.2f}"
-                bar.set_postfix_str(f"loss {row['loss']:.2f}, {judged} nats per datum")
+                bar.set_postfix_str(history.words(row))
             elif looks:
                 bar.set_postfix_str(f"loss {state.so_far((position + 1) * batch_size):.2f} nats per datum")
             if signalled:
@@ -194,15 +193,14 @@ def train(
 
 
 def main(argv: list[str] | None = None) -> int:
-    parser = ExperimentParser(prog="train.py", description="Trains a VAE written as two Pyro programs.")
-    parser.add_argument("--out", type=Path, help="the run's folder (default: runs/ and the names of its parts)")
-    parser.add_argument("--overwrite", action="store_true", help="remove an earlier run from the folder first")
-    parser.add_argument("--list", action=List, nargs=0, help="print all that the options below can name, and exit")
-    parser.add_argument("--resume", action="store_true", help="go on from a checkpoint in the folder")
-    parser.add_argument("--change", nargs="+", help="with --resume: NAME=VALUE from here on, such as optimizer.lr=3e-4")
-    parser.add_argument("--trust-code", action="store_true", help="let files name classes that are not this program's")
-    parser.add_function_arguments(train, skip={"folder", "processes", "interrupts", "resume"})
+    parser = parser_of(train)
     argv = [str(argument) for argument in (sys.argv[1:] if argv is None else argv)]
+    return several.run(parser, argv, partial(one, parser))
+
+
+def one(parser: ExperimentParser, argv: list[str]) -> int:
+    """The run that a command line speaks of."""
+    pyro.enable_validation(True)  # as a process begins: a run before this one has switched it off
     with answered() as interrupts:
         out = early(argv)
         options = None if out else parser.parse_args(argv)
@@ -231,6 +229,8 @@ def begin(
             changes = told(changed(argv))
             changing = [f"--{name}={value}" for name, value in changes.items()]
             options = parser.parse_args(["--config", yaml.safe_dump(settings), *argv, *changing])
+        elif options.seeds is not None:
+            raise ValueError("seeds is no option of one run: say --seeds N on the command line")
         elif options.change:
             raise ValueError("--change is for a run that goes on: add --resume")
         elif options.checkpoint != "last":
@@ -242,7 +242,7 @@ def begin(
         folder.claimed = settings
     with refuse(exits.CONFIGURATION, ValueError, TypeError):
         built = parser.instantiate(options)
-    own = ("config", "out", "overwrite", "list", "trust_code", "change")
+    own = ("config", "out", "overwrite", "list", "trust_code", "change", "seeds")
     return train(folder, processes, interrupts, **{name: value for name, value in built.items() if name not in own})
 
 

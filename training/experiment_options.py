@@ -36,6 +36,7 @@ class ExperimentParser(Parser):
             ),
             "the run": (
                 "out",
+                "seeds",
                 "resume",
                 "change",
                 "log",

@@ -22,6 +22,11 @@ def score(row: Row) -> float:
     return float(row[f"{judged_on(row)}_loss"])
 
 
+def words(row: Row) -> str:
+    """A line in short, for a progress bar."""
+    return f"loss {row['loss']:.2f}, {judged_on(row)} -ELBO {score(row):.2f} nats per datum"
+
+
 def best(history: Sequence[Row]) -> Row | None:
     """The line with the best validation -ELBO, the first of several; none where nothing may be chosen by a score."""
     found = [row for row in history if judged_on(row) == "validation" and math.isfinite(score(row))]

@@ -10,7 +10,7 @@ import yaml
 from training.trust import renamed
 
 # What a resumed run may change: how long, where and on what it runs, not what it computes.
-OF_ONE_CALL = frozenset({"resume", "overwrite", "config", "list", "checkpoint", "trust_code", "change"})
+OF_ONE_CALL = frozenset({"resume", "overwrite", "config", "list", "checkpoint", "trust_code", "change", "seeds"})
 FREE_ON_RESUME = OF_ONE_CALL | {"epochs", "patience", "device", "out", "compile", "log"}
 # Where the data lie and are kept may change too: the checkpoint knows them by their checksum.
 _FREE_PARTS = frozenset({"data.path", "data.in_memory"})
