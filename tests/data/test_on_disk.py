@@ -9,7 +9,8 @@ import torch
 from data import Arrays, DataError, on_disk
 from data.validation import with_validation
 from tests.test_train import metrics, refused, run, same, state
-from training import compiled_step, record
+from tests.training.test_compiled_runs import torchrun
+from training import Processes, compiled_step, record
 
 DATA = np.random.default_rng(0)
 FILES = {
@@ -138,3 +139,35 @@ def test_what_cannot_stay_on_the_disk_is_refused(tmp_path, capsys, make, argumen
     options = ["--data", "Arrays", "--data.path", tmp_path / "x", "--data.in_memory", "no", *arguments]
     found, said = refused(capsys, *options, "--epochs", 1, "--out", tmp_path / "run")
     assert (found, message in said) == (code, True), said
+
+
+def test_a_process_of_several_expects_its_own_share(tmp_path, monkeypatch):
+    """What a step of two processes reads is what it was told to expect: nothing is read twice."""
+    np.save(tmp_path / "x.npy", FILES["float32"])
+    source = Arrays(tmp_path / "x.npy", in_memory="no")
+    dataset = source.load(source.splits())
+    reads, original = [], dataset.train._rows.read
+    dataset.train._rows.read = lambda index: reads.append(index.tolist()) or original(index)
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv("RANK", "1")
+    processes, batch = Processes(), torch.arange(10, 20)
+    dataset.expect([processes.share(batch)])
+    dataset.batch(processes.share(batch))
+    assert reads == [[15, 16, 17, 18, 19]]
+
+
+@pytest.mark.slow
+def test_two_processes_read_the_run_in_memory(tmp_path):
+    np.save(tmp_path / "x.npy", FILES["float32"])
+    for how in ("yes", "no"):
+        torchrun(2, *options(tmp_path / "x.npy", how), "--out", tmp_path / how)
+    assert same(state(tmp_path / "yes"), state(tmp_path / "no"))
+
+
+@pytest.mark.slow
+def test_a_run_on_the_disk_by_the_compiler_is_the_run_in_memory(tmp_path):
+    np.save(tmp_path / "x.npy", FILES["float32"])
+    for how in ("yes", "no"):
+        assert run(*options(tmp_path / "x.npy", how), "--compile", "on", "--out", tmp_path / how) == 0
+    assert metrics(tmp_path / "yes") == metrics(tmp_path / "no")
+    assert same(state(tmp_path / "yes"), state(tmp_path / "no"))
