@@ -49,6 +49,8 @@ class Arrays(Data):
         super().__init__(binarize=binarize, validation=validation)
         if not 0 < holdout < 1:
             raise ValueError(f"holdout = {holdout}: a share of the data, between 0 and 1")
+        if csr and in_memory == "no":
+            raise ValueError("in_memory = no takes a .npy file of numbers in C order; sparse rows are read whole")
         if scale == 0 or not np.isfinite(scale):
             raise ValueError(f"scale = {scale}: values are divided by it")
         self.path = path

@@ -117,9 +117,9 @@ class OnDisk:
                 self._pending.append((index, self._reader.submit(self._read, index)))
 
     def blocks(self) -> Iterator[Tensor]:
-        """All of them in their order, some at a time, in float32 as they come."""
+        """All of them in their order, some at a time."""
         for block in self._rows.blocks():
-            yield torch.from_numpy(in_float32(block))
+            yield self._placed(torch.from_numpy(in_float32(block)))
 
     def min(self) -> Tensor:
         """The smallest of all values."""

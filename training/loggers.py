@@ -83,12 +83,20 @@ class Telling:
         """Hands on a line, and the pictures where it is the last one."""
         if self._logger is None:
             return
+        drawn: Mapping[str, Figure] = {}
         try:
-            self._logger.log(row, pictures() if pictures else {})
+            drawn = pictures() if pictures else {}
+        except Exception as error:  # of a distribution without a mean, or of a class of the user's
+            print(f"note: there are no pictures to tell of: {_first_line(error)}", file=sys.stderr)
+        try:
+            self._logger.log(row, drawn)
         except Exception as error:  # of code that is not this program's
             name, self._logger = type(self._logger).__name__, None
-            reason = (str(error).strip().splitlines() or [""])[0]
-            print(f"note: {name} is told no more: {type(error).__name__}: {reason}", file=sys.stderr)
+            print(f"note: {name} is told no more: {_first_line(error)}", file=sys.stderr)
+
+
+def _first_line(error: Exception) -> str:
+    return f"{type(error).__name__}: {(str(error).strip().splitlines() or [''])[0]}"
 
 
 def _flat(row: Row, pattern: str) -> dict[str, float]:

@@ -131,6 +131,7 @@ def test_a_file_that_changes_is_noticed(tmp_path):
         (lambda p: np.save(p, 3 * FILES["float32"]), ["--data.binarize", "no"], 2, "Bernoulli is for data in"),
         (lambda p: np.save(p, 3 * FILES["float32"]), ["--data.binarize", "dynamic"], 2, "needs data in [0, 1]"),
         (lambda p: np.save(p, FILES["float32"].astype(complex)), [], 2, "of numbers"),
+        (lambda p: np.save(p, FILES["float32"]), ["--data.csr", "true"], 2, "sparse rows are read whole"),
     ],
 )
 def test_what_cannot_stay_on_the_disk_is_refused(tmp_path, capsys, make, arguments, code, message):

@@ -185,5 +185,14 @@ def test_the_bar_shows_steps_nats_and_the_time_left(small, tmp_path, capsys, mon
     assert re.search(r"6/6 .*loss \d\.\d\d, test -ELBO \d\.\d\d nats per datum\]", bar)
 
 
+def test_pictures_that_cannot_be_drawn_lose_no_line(tmp_path, capsys):
+    def broken():
+        raise NotImplementedError("it has no mean")
+
+    Telling(CSV(tmp_path))({"step": 1, "loss": 2.0}, broken)
+    assert "no pictures to tell of: NotImplementedError: it has no mean" in capsys.readouterr().err
+    assert (tmp_path / "metrics.csv").read_text() == "step,loss\n1,2.0\n"
+
+
 def test_nothing_is_told_without_a_logger():
     Telling(None)({"step": 1}, lambda: pytest.fail("drawn for nobody"))
