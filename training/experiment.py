@@ -4,6 +4,7 @@ import inspect
 import math
 import os
 from collections.abc import Callable, Sequence
+from itertools import chain
 from typing import Any, Literal, Self
 
 import pyro
@@ -101,8 +102,8 @@ class Experiment:
         for part in (p_z, p_x, q_z):
             part.to(self.device, dtype)
         p_z.prepare(q_z, self.dataset.train)
-        for split in self.dataset.parts():
-            for block in blocks(split):
+        if type(p_x).prepare is not Likelihood.prepare:  # data on the disk are not read for nothing
+            for block in chain.from_iterable(map(blocks, self.dataset.parts())):
                 p_x.prepare(block)
         legality.check_latents(p_z, q_z)
         self.model = Model(p_z, p_x, beta=beta).to(self.device, dtype)
