@@ -112,14 +112,6 @@ def test_the_quoted_speeds_are_those_of_the_note():
         assert any(abs(n - float(number)) <= 0.006 * float(number) for n in measured), number
 
 
-def test_the_results_in_front_are_those_of_the_page():
-    rows = re.findall(r"^\| (\w+[ ()\d]*) \| (\w+[ ()\d]*) \| ([\d.]+) \| ([\d.]+) \|$", README, re.MULTILINE)
-    assert len(rows) == 4
-    for prior, guide, loss, nll in rows:
-        pattern = rf"^\| {re.escape(prior)} \| {re.escape(guide)} \| \S+ \| \**{loss}\** .* \| \**{nll}\** \|$"
-        assert re.search(pattern, PAGES["docs/results.md"], re.MULTILINE), prior
-
-
 def test_the_names_are_those_that_exist():
     listed = defaultdict(list)
     for option, names in re.findall(
