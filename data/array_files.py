@@ -18,6 +18,7 @@ _VERSIONS: dict[tuple[int, int], Callable] = {
     (2, 0): np.lib.format.read_array_header_2_0,
 }
 _ENCRYPTED = 1
+_CHANNELS = (1, 3, 4)
 
 
 def arrays(path: Path, wanted: Sequence[str]) -> tuple[dict[str, np.ndarray], list[str]]:
@@ -76,6 +77,19 @@ def header(path: Path) -> tuple[tuple[int, ...], np.dtype, int] | None:
     if fortran or dtype.kind not in "buif" or not needed or Path(path).stat().st_size != offset + needed:
         return None
     return shape, dtype, offset
+
+
+def channels_last(shape: tuple[int, ...]) -> bool:
+    """Whether data of this shape are images with 1, 3 or 4 channels last."""
+    return len(shape) == 4 and shape[3] in _CHANNELS and shape[1] not in _CHANNELS
+
+
+def channels_first(x: np.ndarray, place: str) -> tuple[np.ndarray, str | None]:
+    """Images with the channels last with these first, and a line that says so; anything else as it is."""
+    if not channels_last(x.shape):
+        return x, None
+    turned = np.ascontiguousarray(np.moveaxis(x, 3, 1))
+    return turned, f"{place}: {x.shape} are taken for images with the channels last, and turned to {turned.shape}"
 
 
 def _members(file: BinaryIO, path: Path, wanted: Sequence[str]) -> tuple[dict[str, np.ndarray], list[str]]:

@@ -6,7 +6,7 @@ from typing import Literal
 
 import numpy as np
 
-from data.array_files import arrays, header, one_array
+from data.array_files import arrays, channels_first, channels_last, header, one_array
 from data.dataset import Binarize, Data, DataError, Dataset, Other, Splits
 from data.memory import available
 from data.on_disk import Mapped
@@ -20,6 +20,7 @@ _LABELS = ("train_labels", "test_labels")
 class Arrays(Data):
     """Your own data: a `.npy` of shape (count, *datum), or a `.npz` with `train` and, if there is one, `test`.
 
+    Images with the channels last, (count, height, width, 3), are turned to (count, 3, height, width), and it is said.
     `train_labels` and `test_labels` in a `.npz` colour the figures. With `csr`, a `.npz` holds sparse rows instead:
     `indptr`, `indices` and `counts` (or `data`), bare or with the prefixes `train_` and `test_`, and perhaps `shape`.
     """
@@ -53,7 +54,7 @@ class Arrays(Data):
             raise ValueError("in_memory = no takes a .npy file of numbers in C order; sparse rows are read whole")
         if scale == 0 or not np.isfinite(scale):
             raise ValueError(f"scale = {scale}: values are divided by it")
-        self.path = path
+        self.path = Path(path)
         self.csr = csr
         self.holdout = holdout
         self.scale = scale
@@ -62,6 +63,14 @@ class Arrays(Data):
     def splits(self) -> Splits:
         parts = self._dense() if self.csr else self._plain()
         self._refuse_misshapen(parts)
+        for name in ("train", "test"):
+            if isinstance(parts.get(name), Mapped) and channels_last(parts[name].shape):
+                raise DataError(
+                    f"{self.path}: images with the channels last, {parts[name].shape}, are turned in memory alone: say"
+                    " --data.in_memory yes, or save them with the channels first"
+                )
+            if isinstance(parts.get(name), np.ndarray):
+                parts[name], self.note = channels_first(parts[name], self.path.name)
         train, labels = parts["train"], parts.get("train_labels")
         if "test" in parts:
             return Splits(train / self.scale, parts["test"] / self.scale, labels, parts.get("test_labels"))
@@ -76,7 +85,8 @@ class Arrays(Data):
     def read(self, path: Path, array: str | None, like: Dataset) -> Other:
         """As of every source, divided by `scale`; sparse rows where the run's data are."""
         if not self.csr:
-            return Other(one_array(path, array) / self.scale)
+            x, note = channels_first(one_array(path, array), path.name)
+            return Other(x / self.scale, note=note)
         parts, _ = arrays(path, ("indptr", "indices", "counts", "data", "shape"))
         try:
             rows = Rows.of(parts, "")

@@ -43,10 +43,11 @@ class Splits(NamedTuple):
 
 
 class Other(NamedTuple):
-    """Data that a trained run is asked about: shape (count, *datum), and what they are called where they have names."""
+    """Data that a trained run is asked about: shape (count, *datum), their names, and what was done to them unasked."""
 
     x: np.ndarray
     names: tuple[str, ...] | None = None
+    note: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -149,6 +150,7 @@ class Data(ABC):
     """
 
     levels = 0
+    note: str | None = None  # what was done to the data unasked
 
     def __init__(
         self, *, binarize: Binarize = "auto", dequantize: bool = False, validation: float | None = None
@@ -174,17 +176,15 @@ class Data(ABC):
     def read(self, path: Path, array: str | None, like: Dataset) -> Other:
         """Data from another file, as this source gives its own: of a `.npy`, or the `array` of a `.npz`.
 
-        Args:
-            path: the file.
-            array: which one of a `.npz`; not needed where it has one alone.
-            like: this source's data.
+        Where a `.npz` has one array alone it needs no name; `like` are this source's data.
 
         Raises:
             DataError: the file is missing, broken or of another kind, or has several arrays and none was named.
         """
-        from data.array_files import one_array  # which raises this module's errors
+        from data.array_files import channels_first, one_array  # which raise this module's errors
 
-        return Other(one_array(path, array))
+        x, note = channels_first(one_array(path, array), path.name)
+        return Other(x, note=note)
 
     def load(
         self,

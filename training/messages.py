@@ -19,7 +19,7 @@ def announce(lab: Experiment, folder: RunFolder, step: Steps, notes: Sequence[st
     for name, route in lab.kl.items():
         print(f"{name}: KL {route}")
     print(f"step: {step.described}")
-    for note in notes:
+    for note in [*filter(None, [lab.source.note]), *notes]:
         print(f"note: {note}", file=sys.stderr)
 
 

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 import pyro
 import torch
+from pyro.distributions import constraints
 from torch import Tensor
 
 from data import DataError, Other
@@ -84,10 +85,10 @@ class Run:
 
     @torch.no_grad()
     def reconstruct(self, x: np.ndarray) -> np.ndarray:
-        """The mean of p(x|z) at the mean of q(z|x), of x's shape."""
+        """The mean of p(x|z) at the mean of q(z|x), of x's shape; bits and codes: at the most probable code."""
         seen = self._seen(x)
         with self._seeded(0):
-            blocks = posterior_means(self.lab, seen).split(BLOCK)
+            blocks = posterior_centres(self.lab, seen).split(BLOCK)
         return self._numpy(torch.cat([self.model.decode(z).mean for z in blocks]))
 
     @torch.no_grad()
@@ -185,6 +186,16 @@ class Run:
 def posterior_means(lab: Experiment, x: Tensor) -> Tensor:
     """E_q[z] for every datum, shape (data, latent); from draws where the posterior does not know it."""
     return posterior_moments(lab, x)[0]
+
+
+def posterior_centres(lab: Experiment, x: Tensor) -> Tensor:
+    """E_q[z] for every datum, shape (data, latent); of bits and one-hot codes, the most probable code."""
+    means = posterior_means(lab, x)
+    if lab.model.prior.support is constraints.boolean:
+        return means.round()
+    if lab.model.prior.support is constraints.one_hot:
+        return torch.nn.functional.one_hot(means.argmax(-1), means.shape[-1]).to(means)
+    return means
 
 
 @torch.no_grad()

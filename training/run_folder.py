@@ -18,7 +18,7 @@ from data.files import PARTIAL, check_writable, write_atomically
 from training import checkpoint, lock, settings
 from training.checkpoint import CheckpointError
 
-FIGURES = ("reconstructions", "samples", "walk", "latent", "curves")
+FIGURES = ("reconstructions", "samples", "walk", "codes", "latent", "columns", "curves")
 # What a use of the run writes, where its user names no other file.
 USES = {"encode": "codes.npz", "sample": "samples.npz", "reconstruct": "reconstructions.npz", "score": "scores.npz"}
 _CONFIG = "config.yaml"

@@ -1,10 +1,12 @@
 """What a trained run is used for from a shell: arrays from a file, arrays to a file."""
 
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
 
+from data import Other
 from data.files import check_writable, replacing
 from training.checkpoint import Kept
 from training.exporting import Format
@@ -40,7 +42,7 @@ def encode(
     """
     out = _out(run, "encode", out)
     trained = Run(run, checkpoint=checkpoint, device=device, trust_code=trust_code)
-    data = trained.read(file, array)
+    data = _read(trained, file, array)
     codes, deviations = trained.posterior(data.x)
     return _write(out, {"codes": codes, "deviations": deviations}, data.names)
 
@@ -88,7 +90,8 @@ def reconstruct(
 ) -> int:
     """Writes the mean of p(x|z) at the mean of q(z|x) for every datum.
 
-    Arrays: `reconstructions`, of the data's shape; `names`, of images their files.
+    Of bits and one-hot codes, at the most probable code. Arrays: `reconstructions`, of the data's shape; `names`, of
+    images their files.
 
     Args:
         run: the run's folder.
@@ -101,7 +104,7 @@ def reconstruct(
     """
     out = _out(run, "reconstruct", out)
     trained = Run(run, checkpoint=checkpoint, device=device, trust_code=trust_code)
-    data = trained.read(file, array)
+    data = _read(trained, file, array)
     return _write(out, {"reconstructions": trained.reconstruct(data.x)}, data.names)
 
 
@@ -137,7 +140,7 @@ def score(
     if samples < 1:
         raise ValueError(f"samples = {samples}: one at least")
     trained = Run(run, checkpoint=checkpoint, device=device, trust_code=trust_code)
-    data = trained.read(file, array)
+    data = _read(trained, file, array)
     found = trained.log_evidence(data.x, samples=samples, seed=seed, progress=True)
     nll = -found.log_evidence.cpu().numpy()
     halves = {"rate": found.rate.cpu().numpy(), "distortion": found.distortion.cpu().numpy()}
@@ -188,6 +191,13 @@ def _out(run: Path, command: str, out: Path | None) -> Path:
         raise ValueError(f"out = {out}: arrays are written to .npz or .npy")
     check_writable(out)
     return out
+
+
+def _read(trained: Run, file: Path, array: str | None) -> Other:
+    data = trained.read(file, array)
+    if data.note:
+        print(f"note: {data.note}", file=sys.stderr)
+    return data
 
 
 def _write(path: Path, arrays: Mapping[str, np.ndarray], names: tuple[str, ...] | None = None) -> int:

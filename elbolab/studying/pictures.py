@@ -10,7 +10,7 @@ try:
     from matplotlib.axes import Axes
     from matplotlib.axis import Axis
     from matplotlib.figure import Figure
-    from matplotlib.ticker import LogLocator, NullFormatter, NullLocator, StrMethodFormatter
+    from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, NullLocator, StrMethodFormatter
 except ImportError as error:
     raise ImportError("pictures of a study take matplotlib: pip install 'elbolab[plots]'") from error
 
@@ -83,7 +83,11 @@ def _plain(axis: Axis) -> None:
     """Ticks as plain numbers, also between the powers of ten where there are few of those."""
     axis.set_major_formatter(StrMethodFormatter("{x:g}"))
     low, high = axis.get_view_interval()
-    few = high / low < 30
+    powers = math.floor(math.log10(high)) - math.ceil(math.log10(low)) + 1
+    between = sum(low <= factor * 10**power <= high for factor in (2, 3, 5) for power in range(-30, 30))
+    if powers + between < 2:  # a stretch so short that not two of 1, 2, 3, 5, 10, ... lie in it
+        axis.set_major_locator(MaxNLocator(4))
+    few = powers < 3 and powers + between > 1
     axis.set_minor_locator(LogLocator(subs=(2, 3, 5)) if few else NullLocator())
     axis.set_minor_formatter(StrMethodFormatter("{x:g}") if few else NullFormatter())
 
