@@ -93,7 +93,7 @@ def evaluate(
                 folder.summarize({"calibration": found_of_guide})
                 print(words)
             if ais:
-                found_by_chains, words = posterior_checks.annealing(lab, ais)
+                found_by_chains, words = posterior_checks.annealing(lab, found.log_evidence[:ais])
                 folder.summarize({"ais": found_by_chains})
                 print(words)
     pictures.draw(lab, means, folder, history, shown)

@@ -1,7 +1,7 @@
 """Means over seeds, what they are uncertain by, and whether one row is below another."""
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from experiments.kept import Kept
@@ -23,8 +23,10 @@ class Answer(NamedTuple):
 
     @property
     def word(self) -> str:
-        """Holds or fails: beyond two standard errors; open: within them, or unknown."""
-        if not self.error > 0 or abs(self.difference) <= 2 * self.error:
+        """Holds or fails: beyond two standard errors; open: within them; of one seed each nothing is known of them."""
+        if not self.error > 0:
+            return "not known, one seed each"
+        if abs(self.difference) <= 2 * self.error:
             return "open"
         return "holds" if self.difference > 0 else "fails"
 
@@ -33,17 +35,21 @@ def mean(records: Sequence[Kept], number: str = "nll") -> float:
     return sum(record.test[number] for record in records) / len(records)
 
 
-def deviation(groups: Iterable[Sequence[Kept]], number: str = "nll") -> float:
+def deviation(groups: Sequence[Sequence[Kept]], number: str = "nll") -> float:
     """Between seeds, pooled over rows of one data set and budget: sqrt(sum_rows sum_seeds (x - mean)^2 / sum (n - 1)).
 
     nan where no row has two seeds.
     """
-    squares, freedom = 0.0, 0
+    squares, count = 0.0, freedom(groups)
     for records in groups:
         centre = mean(records, number)
         squares += sum((record.test[number] - centre) ** 2 for record in records)
-        freedom += len(records) - 1
-    return math.sqrt(squares / freedom) if freedom else math.nan
+    return math.sqrt(squares / count) if count else math.nan
+
+
+def freedom(groups: Sequence[Sequence[Kept]]) -> int:
+    """How many seeds there are beyond the first of every row: what the deviation is known from."""
+    return sum(len(records) - 1 for records in groups)
 
 
 def answer(claim: Claim, results: Mapping[str, Sequence[Kept]], spread: float) -> Answer:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from experiments.kept import Kept
 from experiments.published import SOURCES
-from experiments.statistics import Claim, answer, deviation, mean
+from experiments.statistics import Claim, answer, deviation, freedom, mean
 
 Results = Mapping[str, Sequence[Kept]]
 
@@ -131,16 +131,18 @@ def budget(prefix: str) -> Callable[[Results], str]:
 
 
 def orderings(results: Results) -> str:
-    body = []
+    body, known = [], []
     for prefix, name in DATA.items():
-        rows = [f"{prefix}{ending}" for ending in LABELS if f"{prefix}{ending}" in results]
-        spread = deviation([results[row] for row in rows])
+        groups = [results[f"{prefix}{ending}"] for ending in LABELS if f"{prefix}{ending}" in results]
+        spread, seeds = deviation(groups), freedom(groups)
+        if seeds:
+            known.append(f"{name}: a deviation between seeds of {spread:.3f}, from {seeds} degrees of freedom.")
         for claim in CLAIMS:
             full = Claim(prefix + claim.lower, prefix + claim.higher, claim.text)
             if full.lower in results and full.higher in results:
                 found = answer(full, results, spread)
                 body.append([name, claim.text, within(found.difference, found.error), found.word])
-    return markdown(["data", "claim", "by (nats per datum)", "answer"], body)
+    return "\n\n".join([markdown(["data", "claim", "by (nats per datum)", "answer"], body), *known])
 
 
 def exact(results: Results) -> str:

@@ -47,6 +47,7 @@ def test_the_guide_is_looked_at_on_simulated_data_and_by_chains(trained, capsys,
     assert calibration["rate"] == pytest.approx(calibration["information"] + calibration["aggregate"])
     assert f"on {calibration['simulations']} simulated data" in out
     assert chains["data"] == 3
+    assert f"importance sampling says {chains['nll_by_sampling']:.2f} of the same data" in out
     assert f"test -log p(x) {chains['nll']:.2f} nats per datum, at most, of the first 3" in out
 
 

@@ -3,6 +3,7 @@
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from elbolab.judging import annealed, calibration, sandwiched, surgery
 from training.experiment import Experiment
@@ -41,13 +42,17 @@ def calibrated(lab: Experiment) -> tuple[dict[str, Any], str]:
     )
 
 
-def annealing(lab: Experiment, count: int) -> tuple[dict[str, Any], str]:
+def annealing(lab: Experiment, sampled: Tensor) -> tuple[dict[str, Any], str]:
     """Annealed importance sampling of the first test data, and how far its bounds are apart on simulated ones.
+
+    Args:
+        lab: the run's.
+        sampled: their log p(x) by importance sampling, to stand beside.
 
     Raises:
         ValueError: as `elbolab.judging.annealed`.
     """
-    x = lab.dataset.test[:count]
+    x = lab.dataset.test[: len(sampled)]
     found = annealed(lab.model, lab.guide, x, temperatures=TEMPERATURES)
     both = sandwiched(lab.model, lab.guide, x, simulations=len(x), temperatures=TEMPERATURES)
     error = found.std().item() / len(found) ** 0.5 if len(found) > 1 else torch.inf
@@ -55,11 +60,13 @@ def annealing(lab: Experiment, count: int) -> tuple[dict[str, Any], str]:
         "data": len(x),
         "nll": -found.mean().item(),
         "nll_test_set_error": error,
+        "nll_by_sampling": -sampled.mean().item(),
         "simulated_gap": both.gap,
         "simulated_gap_error": both.error,
     }
     return summary, (
         f"annealed      test -log p(x) {summary['nll']:.2f} nats per datum, at most, of the first {len(x)};"
         f" standard error {error:.2f} from these data;\n"
+        f"              importance sampling says {summary['nll_by_sampling']:.2f} of the same data;\n"
         f"              on simulated data its two bounds are {both.gap:.3f} apart (standard error {both.error:.3f})"
     )

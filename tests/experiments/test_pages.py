@@ -89,12 +89,12 @@ def record(nll, seed=0):
 
 def test_an_ordering_is_answered_by_two_standard_errors():
     rows = {"a": [record(90.0), record(90.2)], "b": [record(91.0), record(91.2)], "c": [record(90.1), record(90.3)]}
-    spread = deviation(rows.values())
+    spread = deviation(list(rows.values()))
     assert spread == pytest.approx(0.2 / 2**0.5)
     found = {pair: answer(Claim(*pair, ""), rows, spread) for pair in (("a", "b"), ("b", "a"), ("a", "c"))}
     assert [found["a", "b"].word, found["b", "a"].word, found["a", "c"].word] == ["holds", "fails", "open"]
     assert found["a", "b"].error == pytest.approx(spread)
-    assert answer(Claim("a", "b", ""), rows, deviation([[record(1.0)]])).word == "open"
+    assert answer(Claim("a", "b", ""), rows, deviation([[record(1.0)]])).word.startswith("not known")
 
 
 def test_the_maximum_of_the_linear_vae_is_that_of_pca():
