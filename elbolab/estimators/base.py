@@ -36,7 +36,7 @@ from torch.nn.modules.lazy import LazyModuleMixin
 from elbolab.estimators.conditions import EVERYWHERE, MATCHED, SEPARATE, Condition, EveryLatent
 from elbolab.programs.draw import Draw
 from elbolab.programs.reading import ProgramsChanged, Reading, Readings, read, undisturbed
-from elbolab.programs.separation import data_mix, particles_mix
+from elbolab.programs.separation import data_mix, particles_mix, plates_that_mix
 from elbolab.programs.sites import named
 
 
@@ -146,7 +146,8 @@ class Estimator(ELBO, nn.Module):
         """
         name, reading = type(self).__name__, read(model, guide, args, kwargs)
         if MATCHED.offence(reading) is None:
-            reading = replace(reading, mixes=data_mix(model, guide, args, kwargs, reading))
+            tried = (model, guide, args, kwargs, reading)
+            reading = replace(reading, mixes=data_mix(*tried), mixed=plates_that_mix(*tried))
         for condition in (*self.asks(), *self.asks_as_built()):
             if (offence := condition.offence(reading)) is not None:
                 able = named(cls.__name__ for cls in concrete(Estimator) if cls.serves(reading))

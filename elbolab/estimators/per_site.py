@@ -12,7 +12,9 @@ from elbolab.estimators.base import Estimate, Estimator
 from elbolab.estimators.conditions import CODES, DRAWN, PATHS, WHOLE_DATA, Condition, EveryLatent
 from elbolab.estimators.enumeration import all_values
 from elbolab.estimators.pathwise import detached
+from elbolab.estimators.score import without_mean
 from elbolab.programs.draw import Draw
+from elbolab.programs.influence import Influence, untouched
 from elbolab.programs.reading import Reading, undisturbed
 from elbolab.programs.sites import latents, named, role
 
@@ -118,8 +120,8 @@ class PerSite(Estimator):
         chosen = [name for name, choice in choices.items() if choice == "Enumeration"]
         values = all_values(draw, chosen, self.limit) if chosen else {}
         by_score = [name for name, choice in choices.items() if choice in ("REINFORCE", "RLOO")]
-        untouched = {name: _untouched(draw.reading, name) for name in by_score}
-        return Plan(choices, values, len(values[chosen[0]]) if chosen else 1, untouched)
+        aside = {name: untouched(draw.reading, name) for name in by_score}
+        return Plan(choices, values, len(values[chosen[0]]) if chosen else 1, aside)
 
     def estimate(self, draw: Draw) -> Estimate:
         plan = draw.plan if isinstance(draw, _Planned) else self.plan(draw)
@@ -128,10 +130,15 @@ class PerSite(Estimator):
         surrogate = total
         if landed := plan.by("StickingTheLanding"):
             surrogate = surrogate + weight.detach() * draw.log_q(detached(draw.values), names=landed)
+        influence = Influence(draw)
         for name in plan.by("REINFORCE", "RLOO"):
+            alone = plan.choices[name] == "RLOO"
+            if not plan.values:
+                signal = influence.signal(name)
+                surrogate = surrogate + influence.scores(name, without_mean(signal) if alone else signal)
+                continue
             signal = self._by_value((weight * draw.log_weight_without(plan.untouched[name])).detach())
-            if plan.choices[name] == "RLOO":
-                signal = (signal - signal.mean(1, keepdim=True)) * self.num_particles / (self.num_particles - 1)
+            signal = without_mean(signal, 1) if alone else signal
             surrogate = surrogate + signal.flatten(0, 1) * draw.log_density(names=[name])
         return Estimate(*(self._by_value(one).sum(0).mean(0) for one in (total.detach(), surrogate)))
 
@@ -166,11 +173,3 @@ class _Sampler(Messenger):
     def _pyro_post_sample(self, msg: dict[str, Any]) -> None:
         if msg["type"] == "sample" and role(msg) == "latent" and msg["name"] in self.plan.untouched:
             msg["value"] = msg["value"].detach()
-
-
-def _untouched(reading: Reading, name: str) -> frozenset[str]:
-    """The sites of both programs whose density neither that latent nor any that depends on it has a part in."""
-    touched = reading.descendants(name) | {name}
-    programs = (*reading.model.values(), *reading.guide.values())
-    moved = {site.name for site in programs if site.name in touched or (site.depends | site.seen) & touched}
-    return frozenset(site.name for site in programs) - moved

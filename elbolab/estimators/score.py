@@ -16,6 +16,7 @@ from elbolab.estimators.conditions import WHOLE_DATA, Condition
 from elbolab.estimators.kinds import MultiSample
 from elbolab.estimators.learnt import one_layer
 from elbolab.programs.draw import Draw
+from elbolab.programs.influence import Influence
 from elbolab.programs.sites import is_subsample, role
 
 
@@ -49,9 +50,33 @@ class DetachedDraws(Messenger):
             msg["value"] = msg["value"].detach()
 
 
-class REINFORCE(_Score):
-    """The score function without a baseline (*Williams, 1992, Simple Statistical Gradient-Following Algorithms*;
-    *Ranganath et al., 2014, Black Box Variational Inference*); unbiased."""
+class _Local(_Score):
+    """Every latent's score weighed by what it can influence, element by element of its plates."""
+
+    def centred(self, signal: Tensor) -> Tensor:
+        """f - b, for signals of shape (particles, *plates)."""
+        return signal
+
+    def estimate(self, draw: Draw) -> Estimate:
+        log_p, influence = draw.log_p(), Influence(draw)
+        whole = (log_p - draw.log_q()).detach()
+        surrogate, all_of_it = log_p, []
+        for site in draw.reading.latents:
+            if influence.everything(site.name):
+                all_of_it.append(site.name)
+            else:
+                surrogate = surrogate + influence.scores(site.name, self.centred(influence.signal(site.name)))
+        if all_of_it:
+            surrogate = surrogate + self.centred(whole) * draw.log_density(names=all_of_it)
+        return Estimate(whole.mean(0), surrogate.mean(0))
+
+
+class REINFORCE(_Local):
+    """The score function without a baseline, f the terms that a latent can influence (Rao-Blackwellised); unbiased.
+
+    *Williams, 1992, Simple Statistical Gradient-Following Algorithms*; *Ranganath et al., 2014, Black Box Variational
+    Inference*, arXiv 1401.0118. In a plate a latent's element is weighed by that element's terms.
+    """
 
 
 class MovingAverage(_Score):
@@ -153,12 +178,13 @@ class NVIL(MovingAverage):
         return signal / self._deviation if self.normalize else signal
 
 
-class RLOO(_Score):
+class RLOO(_Local):
     """Every particle's baseline is the mean signal of the others: REINFORCE, leave one out.
 
-    1/K sum_k (f_k - 1/(K-1) sum_{j != k} f_j) d log q(z_k|x), unbiased (*Salimans and Knowles, 2014, On Using Control
-    Variates with Stochastic Approximation for Variational Bayes*; *Kool et al., 2019, Buy 4 REINFORCE Samples, Get a
-    Baseline for Free*). The same as the gradient of the log-variance loss (*Richter et al., 2020, VarGrad*).
+    1/K sum_k (f_k - 1/(K-1) sum_{j != k} f_j) d log q(z_k|x), f as in REINFORCE; unbiased (*Salimans and Knowles, 2014,
+    On Using Control Variates with Stochastic Approximation for Variational Bayes*; *Kool et al., 2019,
+    Buy 4 REINFORCE Samples, Get a Baseline for Free*). With the whole of log w as f it is the gradient of the
+    log-variance loss (*Richter et al., 2020, VarGrad*).
     """
 
     least_particles = 2
@@ -171,8 +197,14 @@ class RLOO(_Score):
         """
         super().__init__(num_particles, **options)
 
-    def baseline(self, signal: Tensor, draw: Draw) -> tuple[Tensor, Tensor]:
-        return (signal.sum(0) - signal) / (self.num_particles - 1), torch.zeros_like(signal[0])
+    def centred(self, signal: Tensor) -> Tensor:
+        return without_mean(signal)
+
+
+def without_mean(signal: Tensor, dim: int = 0) -> Tensor:
+    """Less the mean of the others along an axis of K: f_k - sum of f_j, j != k, / (K - 1)."""
+    count = signal.shape[dim]
+    return (signal - signal.mean(dim, keepdim=True)) * (count / (count - 1))
 
 
 class VIMCO(MultiSample):

@@ -4,7 +4,7 @@ import warnings
 import weakref
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -30,8 +30,9 @@ class Reading:
     """The sites of a model and a guide by their names, in the order in which they are met.
 
     `nesting` is how deep plates are nested; `shared` the plates that every site is in that depends on a latent, which
-    make the data independent given the parameters; `mixes` whether they are found not to be, for all that. `looks`
-    tells whether a later run is of the same programs.
+    make the data independent given the parameters; `mixes` whether they are found not to be, for all that, and `mixed`
+    the names of the other plates of latents whose elements are not. `same` gives a plate of the guide the model's name.
+    `looks` tells whether a later run is of the same programs.
     """
 
     model: Mapping[str, Site]
@@ -40,6 +41,12 @@ class Reading:
     shared: tuple[Plate, ...]
     looks: tuple[frozenset[tuple], frozenset[tuple]]
     mixes: bool = False
+    mixed: frozenset[str] = frozenset()
+    same: Mapping[Plate, Plate] = field(default_factory=dict)
+
+    def plates(self, site: Site) -> frozenset[Plate]:
+        """The plates of a site, by the model's names."""
+        return frozenset(self.same.get(plate, plate) for plate in site.plates)
 
     @property
     def latents(self) -> list[Site]:
@@ -95,8 +102,9 @@ def read(model: Callable, guide: Callable, arguments: tuple = (), keywords: Mapp
         every = (*guide_sites.values(), *model_sites.values())
         nesting = max((-plate.dim for site in every for plate in site.plates if plate.dim), default=0)
         _check_shapes(model_trace, guide_trace, nesting)
-    shared = _shared(model_sites, guide_sites)
-    return Reading(model_sites, guide_sites, nesting, shared, (look(model_trace), look(guide_trace)))
+    same = _same(model_sites, guide_sites)
+    shared = _shared(model_sites, guide_sites, same)
+    return Reading(model_sites, guide_sites, nesting, shared, (look(model_trace), look(guide_trace)), same=same)
 
 
 @contextmanager
@@ -161,12 +169,17 @@ def _related(model: Mapping[str, Site], guide: Mapping[str, Site]) -> list[Site]
     return [site for site in terms if site.name in drawn or site.depends or site.seen] or terms
 
 
-def _shared(model: Mapping[str, Site], guide: Mapping[str, Site]) -> tuple[Plate, ...]:
-    """The plates, by the model's names, that all of these are in; what both programs draw tells which are the same."""
+def _same(model: Mapping[str, Site], guide: Mapping[str, Site]) -> dict[Plate, Plate]:
+    """The guide's plates, and the model's that they are: what both programs draw tells."""
     same: dict[Plate, Plate] = {}
     for name in guide.keys() & model.keys():
         by_dim = {plate.dim: plate for plate in model[name].plates}
         same |= {plate: by_dim.get(plate.dim, plate) for plate in guide[name].plates}
+    return same
+
+
+def _shared(model: Mapping[str, Site], guide: Mapping[str, Site], same: Mapping[Plate, Plate]) -> tuple[Plate, ...]:
+    """The plates, by the model's names, that all of these are in."""
     stacks = [{same.get(p, p) for p in site.plates if p.dim is not None} for site in _related(model, guide)]
     return tuple(sorted(set.intersection(*stacks), key=lambda plate: plate.dim or 0)) if stacks else ()
 

@@ -122,6 +122,11 @@ class Runs(Axes):
         """The model's trace and the guide's, of every run."""
         return zip(self._models, self._guides, strict=True)
 
+    def runs_at(self, values: Values) -> Iterator[tuple[poutine.Trace, poutine.Trace]]:
+        """The same with latents elsewhere."""
+        guides = self._guides_at(values, None)
+        return zip(self._models_at(values, self.particles, guides), guides, strict=True)
+
     @property
     def traces(self) -> tuple[poutine.Trace, poutine.Trace]:
         """The model's trace and the guide's, as Pyro has them; of the first particle where each has its own."""

@@ -12,8 +12,9 @@ from torch import Tensor
 from torch.distributions import Bernoulli, Categorical, Distribution, OneHotCategorical
 
 from elbolab.programs.draw import Draw, Values
+from elbolab.programs.influence import Influence
 from elbolab.programs.reading import Reading, undisturbed
-from elbolab.programs.sites import base, sites
+from elbolab.programs.sites import Plate, base, sites
 from elbolab.validation import unvalidated
 
 _PRIMES = (2, 3, 5, 7, 11, 13)
@@ -60,15 +61,55 @@ def data_mix(model: Callable, guide: Callable, arguments: tuple, keywords: Mappi
         return _changes(draw, other, mask, ~first.reshape(1, -1))
 
 
+def plates_that_mix(
+    model: Callable, guide: Callable, arguments: tuple, keywords: Mapping[str, Any], reading: Reading
+) -> frozenset[str]:
+    """Plates that not all latents are in, whose elements have to do with one another for all that."""
+    shared = {plate.dim for plate in reading.shared}
+    inside = {plate for site in reading.latents for plate in reading.plates(site)}
+    found = set()
+    with undisturbed(model, guide), unvalidated(handlers=False):
+        for plate in sorted(inside, key=lambda plate: plate.name):
+            if plate.dim is not None and plate.dim not in shared:
+                draw, other = (Draw(model, guide, arguments, keywords, reading=reading) for _ in range(2))
+                try:
+                    if _spills(draw, other, plate):
+                        found.add(plate.name)
+                except NotImplementedError:  # a flow without an inverse: not to be tried
+                    found.add(plate.name)
+    return frozenset(found)
+
+
+def _spills(draw: Draw, other: Draw, plate: Plate) -> bool:
+    """Whether a term at one element of a plate changes with what is drawn in another."""
+    dim = plate.dim or 0
+    moved = {}
+    for site in draw.reading.latents:
+        value, event = draw.values[site.name], draw.posteriors[site.name].event_dim
+        size = draw.padded(value, event).shape[dim - event] if plate in draw.reading.plates(site) else 0
+        shape = [1] * (1 + draw.nesting)
+        shape[dim] = max(size, 1)
+        moved[site.name] = (torch.arange(max(size, 1)) == 0).reshape(shape) & (size > 0)
+    found = []
+    for values in (draw.values, _mixed(draw, other, moved)):
+        torch.manual_seed(_SEED)
+        terms = [term for site, term in Influence(draw, values).terms if plate in draw.reading.plates(site)]
+        found.append([term.narrow(dim, 1, term.shape[dim] - 1) for term in terms])
+    return not all(map(_same, *found))
+
+
 def _changes(draw: Draw, other: Draw, moved: Mapping[str, Tensor], still: Tensor) -> bool:
     """Whether log-densities change at places, of shape (particles, batch), when the latents at others do."""
     found = []
     for values in (draw.values, _mixed(draw, other, moved)):
         torch.manual_seed(_SEED)
         found.append(torch.stack(torch.broadcast_tensors(draw.log_p(values), _log_q(draw, values))))
-    one, two = (values[:, still.expand(values.shape[1:])] for values in found)
-    precise = one.dtype == torch.float64
-    return not torch.allclose(one, two, rtol=1e-9 if precise else 1e-4, atol=1e-9 if precise else 1e-4, equal_nan=True)
+    return not _same(*(values[:, still.expand(values.shape[1:])] for values in found))
+
+
+def _same(one: Tensor, two: Tensor) -> bool:
+    close = 1e-9 if one.dtype == torch.float64 else 1e-4
+    return torch.allclose(one, two, rtol=close, atol=close, equal_nan=True)
 
 
 def _log_q(draw: Draw, values: Values) -> Tensor:
