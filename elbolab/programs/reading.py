@@ -2,7 +2,7 @@
 
 import warnings
 import weakref
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -95,8 +95,9 @@ def read(model: Callable, guide: Callable, arguments: tuple = (), keywords: Mapp
     with undisturbed(model, guide), unvalidated(handlers=False):
         dependence = Dependence()
         guide_trace, guide_sites, jumps = _followed(guide, arguments, keywords, dependence)
-        program = poutine.replay(model, trace=replayable(guide_trace))
-        model_trace, model_sites, more = _followed(program, arguments, keywords, dependence)
+        held = replayable(guide_trace)
+        program = poutine.replay(model, trace=held)
+        model_trace, model_sites, more = _followed(program, arguments, keywords, dependence, held.nodes)
         for name, how in (jumps | more).items():
             guide_sites[name] = replace(guide_sites[name], jumps=how)
         every = (*guide_sites.values(), *model_sites.values())
@@ -125,9 +126,9 @@ def undisturbed(*programs: Any) -> Iterator[None]:  # noqa: ANN401
 class _Follow(Messenger):
     """Names the latents' values, and finds which names the density of every site carries."""
 
-    def __init__(self, dependence: Dependence) -> None:
+    def __init__(self, dependence: Dependence, held: Collection[str]) -> None:
         super().__init__()
-        self.dependence, self.found = dependence, dict[str, Site]()
+        self.dependence, self.held, self.found = dependence, held, dict[str, Site]()
         self.jumps: dict[str, str] = {}
 
     def _pyro_post_sample(self, msg: dict[str, Any]) -> None:
@@ -147,17 +148,22 @@ class _Follow(Messenger):
         depends = follow.of(terms)
         if kind != "deterministic":
             self.jumps |= dict(sorted(follow.jumps((terms, msg["value"]))))
-        if kind == "latent" and name not in seen:  # drawn here, not replayed
+        # Drawn here; what is replayed is what it was computed from: a point mass is a function of latents.
+        if kind == "latent" and name not in seen and not (seen and name in self.held):
             msg["value"] = value
             follow.mark(value, frozenset({name}))
         self.found[name] = Site.of(msg, depends=depends, seen=seen)
 
 
 def _followed(
-    program: Callable, arguments: tuple, keywords: Mapping[str, Any], dependence: Dependence
+    program: Callable,
+    arguments: tuple,
+    keywords: Mapping[str, Any],
+    dependence: Dependence,
+    held: Collection[str] = (),
 ) -> tuple[poutine.Trace, dict[str, Site], dict[str, str]]:
     """A run's trace, its sites, and where latents are compared or rounded before they reach a density."""
-    with dependence, _Follow(dependence) as follow:
+    with dependence, _Follow(dependence, held) as follow:
         trace = poutine.trace(program).get_trace(*arguments, **keywords)
     return trace, follow.found, follow.jumps
 

@@ -78,7 +78,7 @@ WRONG = {
     "REBAR's noise given another z": (codes.Bits, "noisy", lambda logits, z: _noisy(logits, 1 - z)),
     "REBAR's paths are the same": (codes.Codes, "shifted", lambda self, noisy: noisy),
     "REBAR's paths are swapped": (control_variates, "_relaxed", lambda *a: _swapped(*a)),
-    "REINFORCE with beta in the density": (codes.Draw, "log_density", lambda self, *a: self.log_q(*a)),
+    "REINFORCE with beta in the density": (codes.Draw, "log_density", lambda self, *a, **k: self.log_q(*a, **k)),
 }
 _mean, _noisy, _relaxed = codes.Codes.mean, codes.Bits.noisy, control_variates._relaxed
 

@@ -6,6 +6,7 @@ import pyro
 import pyro.distributions as dist
 import pytest
 import torch
+from pyro.infer.autoguide import AutoNormal
 from torch import nn
 
 from elbolab import RELAX, RLOO, DReG, Pathwise, PerSite
@@ -71,6 +72,13 @@ def test_a_jump_is_refused_by_the_line(feature):
 @pytest.mark.parametrize("feature", SMOOTH.values(), ids=SMOOTH)
 def test_what_has_no_jump_is_served(feature):
     Pathwise().loss(*program(feature), X)
+
+
+def test_a_point_mass_that_is_compared_is_what_it_was_computed_from():
+    model, _ = program(JUMPS["compared"])
+    guide = AutoNormal(model)
+    with pytest.raises(ValueError, match="the guide's z_unconstrained goes through gt in test_jumps.py"):
+        Pathwise().loss(model, guide, X)
 
 
 def test_score_functions_are_right_where_a_density_jumps():

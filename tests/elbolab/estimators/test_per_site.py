@@ -13,6 +13,7 @@ from elbolab.estimators.pathwise import Pathwise
 from elbolab.estimators.per_site import PerSite
 from elbolab.oracles import Bits, NormalNormal
 from elbolab.oracles.quadrature import normal_nodes
+from elbolab.programs import influence
 from tests.elbolab.example_programs import parameter
 from tests.elbolab.replicates import PARTS, gradients, part, variance
 from tests.elbolab.statistics import worst
@@ -122,9 +123,9 @@ def test_every_pair(order, y, z):
 
 MISTAKES = {
     "too little is influenced": (
-        per_site,
-        "_untouched",
-        lambda reading, name: frozenset({"x", "x2"}),
+        influence,
+        "moves",
+        lambda reading, name, site: site.name not in ("x", "x2"),
         ("RLOO", "Pathwise"),
     ),
     "draws keep their path": (
