@@ -25,7 +25,7 @@ def judge(run: Path) -> dict[str, Any]:
     lab = Experiment.load(folder)
     lab.objective.eval()
     pyro.set_rng_seed(0)
-    found = evidence(lab.model, lab.guide, lab.dataset.train, samples=DRAWS)
+    found = evidence(lab.model, lab.guide, lab.dataset.train, samples=DRAWS, compile=False)
     x, latent = lab.dataset.train.flatten(1).double().cpu().numpy(), settings["latent"]
     summary = {
         "elbo": found.elbo.mean().item(),
