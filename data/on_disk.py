@@ -15,7 +15,8 @@ from data.errors import DataError
 
 AHEAD = 4  # batches that are read before they are wanted
 _BLOCK = 2**24  # bytes that are looked at at a time
-_KEPT = 2**26  # bytes of the file after which those that were read are given back: the system keeps them while it can
+_KEPT = 2**28  # bytes of the file that stay in the process: then they are given back, and the system keeps what it can
+_AROUND = 2**16  # what the system brings along with a row
 
 
 class Mapped:
@@ -67,7 +68,7 @@ class Mapped:
         if self._now() != self._state:
             raise DataError(f"{self._path} was changed while it is read")
         found = np.take(self._array, self.chosen[index], axis=0)
-        self._touched += found.nbytes
+        self._touched += found.nbytes + len(index) * _AROUND
         if self._touched > _KEPT and hasattr(mmap, "MADV_DONTNEED"):
             self._touched = 0
             self._map.madvise(mmap.MADV_DONTNEED)

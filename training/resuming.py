@@ -22,6 +22,9 @@ def go_on(folder: RunFolder, state: State, lab: Experiment, which: Kept) -> list
     state.restore(saved)
     if "history" not in saved:  # of an earlier version
         state.history = [row for row in folder.metrics() if row["step"] <= state.step]
+    best = state.best is not None and state.step == state.best["step"]
+    if best and which == "last" and state.processes.first:
+        checkpoint.keep_as_best(folder.path)
     changed = record.changes(before, state.record["environment"])
     notes = [f"changed since the checkpoint: {'; '.join(changed)}"] if changed else []
     options = settings.differences(before.get("settings") or folder.settings(), state.record["settings"])

@@ -195,3 +195,28 @@ def test_the_curves_are_of_the_split_that_was_judged(small, tmp_path):
         "judged_rate": [1.0],
     }
     assert history.score(made) == 3.0
+
+
+@pytest.mark.parametrize("survives", range(5))
+def test_a_crash_between_the_names_of_the_best_is_mended(small, tmp_path, monkeypatch, survives):
+    """Of the last epoch, the best: its checkpoint is written, and the process dies before it is called the best too."""
+    options, out = [*small, "--data.validation", 0.25, "--optimizer", "Adam", "--optimizer.lr", 0.01], tmp_path / "run"
+    assert run(*options, "--epochs", 2, "--out", out) == 0
+    assert run(*options, "--epochs", 3, "--out", tmp_path / "straight") == 0
+    assert history.best(metrics(tmp_path / "straight"))["epoch"] == 3
+    replaced, rename = [], checkpoint.os.replace
+
+    def replace(source, target):
+        if len(replaced) == survives:
+            raise KeyboardInterrupt
+        if "checkpoint" in str(target):
+            replaced.append(target)
+        rename(source, target)
+
+    monkeypatch.setattr(checkpoint.os, "replace", replace)
+    with pytest.raises(KeyboardInterrupt):
+        run("--out", out, "--resume", "--epochs", 3)
+    monkeypatch.undo()
+    assert run("--out", out, "--resume", "--epochs", 3) == 0
+    assert same(state(out, "best"), state(tmp_path / "straight", "best"))
+    assert same(state(out), state(tmp_path / "straight"))
