@@ -10,7 +10,7 @@ from torch import Tensor
 
 from elbolab.auditing.identify import inside, reconstruction, reparameterization, second_half
 from elbolab.auditing.identify.closed_form_kl import Divergence
-from elbolab.auditing.identify.consistency import followed, tangled
+from elbolab.auditing.identify.consistency import depends_on_unknown, drifting, followed, tangled
 from elbolab.auditing.kinds import Kind
 from elbolab.auditing.probe.layouts import Shapes, Unprobeable, asked, opened, taken
 from elbolab.auditing.probe.loss import Loss, NoTensor, Raised
@@ -57,12 +57,14 @@ def judged(case: Case) -> Verdict:
     if wanted.z is None and (latents := case.target.latents):
         wanted = replace(wanted, z=(latents,))
     loss, layout = opened(case.loss(), case.roles, case.tries, shapes=wanted if wanted != Shapes() else None)
-    if drifting := _drifting(loss, layout):
-        return refused(Kind.RAISES, drifting)
+    if drifts := drifting(loss, layout):
+        return refused(Kind.RAISES, drifts)
     roles, said = _told(case, loss, layout)
     for slot, networks in asked(loss, layout).sources.items():
         if len(networks) > 1 and slot in ("mu", "head"):
             return refused(Kind.RAISES, f"{slot} comes from several networks: {', '.join(sorted(networks))}")
+    if unknown := depends_on_unknown(loss, layout, roles.free):
+        return refused(Kind.RAISES, unknown)
     loss, faulty = followed(loss, layout)
     if faulty:
         return replace(refused(Kind.GRADIENT_MISMATCH, faulty, *said), head_name=roles.head_name)
@@ -99,19 +101,6 @@ def _unnormalised(case: Case, loss: Loss, layout: Layout, verdict: Verdict) -> s
     return ""
 
 
-def _drifting(loss: Loss, layout: Layout) -> str:
-    """A loss that keeps state says something else at each call of the same."""
-    point = draw(layout, 1)
-    first, second, third = (loss.total(point).item() for _ in range(3))
-    if first == second == third:
-        return ""
-    for _ in range(200):  # a schedule that ends soon has an end to be judged
-        second, third = third, loss.total(point).item()
-        if second == third == loss.total(point).item():
-            return ""
-    return f"called again with the same numbers and noise it says {second:.6g}, then {third:.6g}: it keeps state"
-
-
 def _told(case: Case, loss: Loss, layout: Layout) -> tuple[Roles, tuple[str, ...]]:
     """The roles with the names under which stand-ins were asked, and what was taken for what."""
     serving = asked(loss, layout)
@@ -136,7 +125,7 @@ def _told(case: Case, loss: Loss, layout: Layout) -> tuple[Roles, tuple[str, ...
 
 
 def _identified(loss: Loss, layout: Layout, roles: Roles, case: Case, written: frozenset[int]) -> Verdict:
-    first = reconstruction.identify(loss, layout, roles.output)
+    first = reconstruction.identify(loss, layout, roles.output, roles.output_name)
     if first.family is None:
         loss, first, layout = _of_classes(loss, roles) or (loss, first, layout)
     if entangled := tangled(loss, layout):
@@ -187,12 +176,17 @@ def _elsewhere(
         note = f"that is for latents (batch, n); it is another for {'; '.join(of_latents)}"
         verdict = replace(verdict, notes=(*verdict.notes, note))
     of_data = [(form, found) for form, found in other if form.latents == layout.latents]
-    said = [f"for {form.said} it is {_short(found)}" for form, found in [(layout, verdict), *of_data]]
+    said = [f"for {form.said}{_probed(form)} it is {_short(found)}" for form, found in [(layout, verdict), *of_data]]
     worst = max((found for _, found in of_data), key=lambda found: found.kind.severity, default=verdict)
     if worst.is_elbo or _flat(case.target.function):
         return replace(verdict, notes=(*verdict.notes, *said[1:]))
     hint = "say which data they are: --shape x=3x32x32 (in Python shapes={'x': (3, 32, 32)})"
     return replace(worst, notes=(*said, hint, *worst.notes))
+
+
+def _probed(form: Layout) -> str:
+    """The shape that the numbers are for, where there is more than one axis."""
+    return f", here {' x '.join(map(str, form.datum))}," if len(form.datum) > 1 else ""
 
 
 def _forms(layout: Layout) -> Iterator[Layout]:

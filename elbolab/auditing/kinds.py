@@ -79,14 +79,20 @@ class Kind(StrEnum):
         "unknown likelihood, KL right: no ELBO that is known here",
         "show that the reconstruction is -log of a density of x that integrates to 1 for every output",
     )
+    UNKNOWN_KL = (
+        "unknown_kl",
+        18,
+        "unknown KL, likelihood right: no ELBO that is known here",
+        "show that the second term is the KL of the posterior that z is drawn from to the prior",
+    )
     GRADIENT_MISMATCH = (
         "gradient_mismatch",
-        18,
+        19,
         "autograd does not follow the loss (detach, no_grad, .data, .item())",
-        "remove what stops the gradient",
+        "remove what stops the gradient: detach(), no_grad, .data, .item(), torch.tensor(...)",
     )
-    NOT_ELBO = "not_elbo", 19, "no ELBO", "compare it with -log p(x|z) + KL(q(z|x) || p(z)), term by term"
-    RAISES = "raises", 20, "it cannot be probed", "see the error; name the arguments with roles"
+    NOT_ELBO = "not_elbo", 20, "no ELBO", "compare it with -log p(x|z) + KL(q(z|x) || p(z)), term by term"
+    RAISES = "raises", 21, "it cannot be probed", "see the error; name the arguments with roles"
 
     @property
     def right(self) -> bool:

@@ -168,7 +168,10 @@ def _unknown(loss: Loss, layout: Layout, slip: str) -> Divergence:
     if couples(loss, layout):
         return Divergence(fault=Kind.NOT_ELBO, notes=(COUPLED,))
     return Divergence(
-        fault=Kind.WRONG_KL, notes=("the second term is KL(q || N(0, 1)) under no head: logvar, logstd, std, var",)
+        fault=Kind.UNKNOWN_KL,
+        notes=(
+            "the second term is no KL(q || N(0, 1)) that is known here, whatever the head: logvar, logstd, std, var",
+        ),
     )
 
 

@@ -6,7 +6,7 @@ import torch
 
 from elbolab.auditing.identify import other_kls, sampled_kl
 from elbolab.auditing.kinds import Kind
-from elbolab.auditing.probe.loss import Loss
+from elbolab.auditing.probe.loss import Loss, Raised
 from elbolab.auditing.probe.points import Layout, draw
 
 STEPS = (1e-5, 1e-3, 1e-2)  # of the finite differences
@@ -36,8 +36,23 @@ def followed(loss: Loss, layout: Layout) -> tuple[Loss, str]:
         second = other_kls.to_given_prior(loss, layout)
         if second.fault is Kind.GRADIENT_MISMATCH:
             return loss, second.notes[0]
-    said = (f"in {slot}, autograd says {a:.4g} and finite differences {b:.4g}" for slot, (a, b, _) in apart.items())
-    return loss, "; ".join(said)
+    return loss, _mismatch(apart) if apart else ""
+
+
+def _mismatch(apart: dict[str, tuple[float, float, bool]]) -> str:
+    """In words: no gradient, a share of it that is the same everywhere, or another one."""
+    words = {"head": "the second head", "output": "the decoder's output"}
+    names = {slot: words.get(slot, slot) for slot in apart}
+    if dead := [names[slot] for slot, (*_, none) in apart.items() if none]:
+        return f"the loss changes with {' and '.join(dead)}, and no gradient comes from there"
+    shares = [a / b for a, b, _ in apart.values()]
+    if max(shares) - min(shares) < 1e-3 * abs(shares[0]):
+        where = " and ".join(names.values())
+        return (
+            f"the gradient in {where} is {shares[0]:.4g} times the slope of the loss: the rest of the term is detached"
+        )
+    said = (f"in {names[slot]} it is {a:.4g} instead of {b:.4g}" for slot, (a, b, _) in apart.items())
+    return f"the gradient is not the slope of the loss: {', '.join(said)}"
 
 
 def _agree(by_autograd: float, by_hand: float, room: float) -> bool:
@@ -55,3 +70,30 @@ def tangled(loss: Loss, layout: Layout) -> str:
         if (before - after).abs().max() > layout.tolerance * before.abs().max():
             return "the two halves are entangled: each one's gradient depends on the other, as in importance weights"
     return ""
+
+
+def depends_on_unknown(loss: Loss, layout: Layout, free: tuple[str, ...]) -> str:
+    """A loss that changes with an argument whose role nobody knows is not to be judged."""
+    point = draw(layout, 1)
+    for name in free:
+        other = replace(loss, named={**loss.named, name: 0.7 * point["x"].flip(0) + 0.1})
+        try:
+            if other.total(point) == loss.total(point):
+                continue
+        except Raised:
+            pass
+        return f"the loss depends on `{name}`, and its name does not say what it is: say it with roles"
+    return ""
+
+
+def drifting(loss: Loss, layout: Layout) -> str:
+    """A loss that keeps state says something else at each call of the same."""
+    point = draw(layout, 1)
+    first, second, third = (loss.total(point).item() for _ in range(3))
+    if first == second == third:
+        return ""
+    for _ in range(200):  # a schedule that ends soon has an end to be judged
+        second, third = third, loss.total(point).item()
+        if second == third == loss.total(point).item():
+            return ""
+    return f"called again with the same numbers and noise it says {second:.6g}, then {third:.6g}: it keeps state"

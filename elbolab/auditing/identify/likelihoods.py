@@ -26,7 +26,8 @@ class Family:
 
     `takes` is what the decoder's output has to be; `mistake` says what is wrong where no decoder output makes it right.
     `slots` are the decoder's outputs that it takes, `nll` takes them, the data after the first, and the class axis.
-    `constant(scale)` is what a density of that scale adds per element, where people leave it out.
+    `constant(scale)` is what a density of that scale adds per element, where people leave it out; `shape` is what a
+    Student's t has of its own: degrees of freedom times squared scale.
     """
 
     name: str
@@ -36,6 +37,7 @@ class Family:
     constant: Callable[[float], float] | None = None
     slots: tuple[str, ...] = ("output",)
     note: str = ""
+    shape: float = 0.0
 
     def gradients(self, outputs: Sequence[Tensor], x: Tensor, axis: int) -> list[Tensor]:
         """Those in each of the decoder's outputs, in the order of `slots`."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from elbolab.auditing.heads import plain
 from elbolab.auditing.identify import unusual
 from elbolab.auditing.identify.fitting import fit
 from elbolab.auditing.identify.joint_likelihoods import JOINT
@@ -26,6 +27,10 @@ TWICE = "a sigmoid is applied twice: the decoder's output is already a probabili
 MISSING = "a sigmoid is missing: the decoder's output is a logit, and the loss takes it for a probability"
 CLASHES = {("probs", "logits"): TWICE, ("mean", "logits"): TWICE, ("logits", "probs"): MISSING}
 UNKNOWN = "the reconstruction's gradient is that of no likelihood known here (Bernoulli, Gaussian, Laplace, ...)"
+LEFT_OUT = (
+    "data that are {value} are left out, so that the decoder learns nothing there: an ELBO only if {value} marks"
+    " missing data"
+)
 OUTPUTS = ("output", "spread", "gate")
 
 
@@ -51,8 +56,28 @@ def weigh(loss: Loss, layout: Layout, family: Family) -> tuple[float, float]:
     return _fitted(family, layout, points, [loss.gradients(p) for p in points])
 
 
-def identify(loss: Loss, layout: Layout, claim: str) -> Reconstruction:
-    """The likelihood; `claim` is what the decoder's output is said to be, or `output` when nobody has said."""
+def identify(loss: Loss, layout: Layout, claim: str, name: str = "") -> Reconstruction:
+    """The likelihood; `claim` is what the decoder's output is said to be, or `output` when nobody has said.
+
+    `name` is what the output is called, where that may say something else than what the loss takes it for.
+    """
+    return _named(_identified(loss, layout, claim), name)
+
+
+def _named(first: Reconstruction, name: str) -> Reconstruction:
+    """A rate is not its logarithm: Poisson losses take either, by a switch that is easily forgotten."""
+    if first.fault or first.family is None or first.family.name != "poisson" or "rate" not in plain(name):
+        return first
+    states = "logits" if "log" in plain(name) else "rate"
+    if first.family.takes == states:
+        return first
+    taken, meant = ("log-rate", "rate") if states == "rate" else ("rate", "log-rate")
+    choice = f"if it is one, rename it and the loss is right; if it is a {meant}, it is wrong"
+    note = f"`{name}` is taken for a {taken}: {choice}"
+    return replace(first, fault=Kind.WRONG_LIKELIHOOD, notes=(note,))
+
+
+def _identified(loss: Loss, layout: Layout, claim: str) -> Reconstruction:
     points = [draw(layout, seed) for seed in (1, 2, 3)]
     found = [loss.gradients(p) for p in points]
     if not any(g["output"].any() for g in found):
@@ -105,6 +130,8 @@ def _checked(loss: Loss, layout: Layout, claim: str, family: Family, weight: flo
     if not holds:
         note = f"{UNKNOWN}, though near 0 it looks like {family.name}"
         return Reconstruction(fault=Kind.UNKNOWN_LIKELIHOOD, notes=(note,))
+    if chosen := _choosy(loss, layout, family, weight):
+        return Reconstruction(family, weight, Kind.WRONG_LIKELIHOOD, (chosen,))
     notes = (*_remarks(claim, family), *((family.note,) if family.note else ()), *_ignored(loss, layout))
     return Reconstruction(family, weight, notes=notes)
 
@@ -121,9 +148,30 @@ def _ignored(loss: Loss, layout: Layout) -> tuple[str, ...]:
     return ("class 0 is left out (padding)",) if idle else ()
 
 
+def _choosy(loss: Loss, layout: Layout, family: Family, weight: float) -> str:
+    """Data lie strictly between 0 and 1 in the other probes: here they are exactly 0 or 1, as black and white are."""
+    if layout.class_axis is not None or len(family.slots) > 1:
+        return ""
+    try:
+        points = [draw(replace(layout, target="binary"), seed) for seed in (1, 2)]
+        found = [loss.gradients(p) for p in points]
+        there, apart = _fitted(family, layout, points, found)
+    except Raised:
+        return ""
+    if apart == float("inf") or (apart < layout.tolerance and abs(there / weight - 1) < layout.tolerance):
+        return ""
+    for value in (0, 1):
+        gone = [g["output"][p["x"].reshape(g["output"].shape) == value] for g, p in zip(found, points, strict=True)]
+        if not any(g.any() for g in gone):
+            return LEFT_OUT.format(value=value)
+    return "data that are exactly 0 or 1 weigh otherwise than data between"
+
+
 def _remarks(claim: str, family: Family) -> tuple[str, ...]:
     if claim == "logits" and family.takes == "location":
         return ("the decoder's logits are compared with the data as they are, with no sigmoid between",)
+    if claim == "output" and family.takes == "logits" and family.name == "poisson":
+        return ("the loss takes log-rates: with an exp or a softplus at the decoder's end, it would be applied twice",)
     if claim == "output" and family.takes == "logits" and family.name != "categorical":
         return ("the loss takes logits: with a sigmoid at the decoder's end, it would be applied twice",)
     return ()

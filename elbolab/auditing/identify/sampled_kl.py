@@ -115,7 +115,9 @@ def _another_prior(loss: Loss, points: list[Probe], found: list[Probe], layout: 
         return Divergence(head, weight, "sampled", Kind.OTHER_PRIOR, ("log p(z) is not that of N(0, 1)",))
     if couples(loss, layout):
         return Divergence(form="sampled", fault=Kind.NOT_ELBO, notes=(COUPLED,))
-    return Divergence(form="sampled", fault=Kind.WRONG_KL, notes=("log q(z|x) fits a normal under no head",))
+    return Divergence(
+        form="sampled", fault=Kind.UNKNOWN_KL, notes=("log q(z|x) is that of no normal that is known here",)
+    )
 
 
 def _of_variance(head: str, weight: float, v0: float, note: str) -> Divergence:
@@ -231,7 +233,9 @@ def _mismatched(loss: Loss, layout: Layout) -> Divergence:
             note = f"z is drawn as if the head were {drawn}, and log q reads it as {charged}"
             return Divergence(charged, weight, "drawn", Kind.WRONG_SAMPLER, (note,))
     return Divergence(
-        form="drawn", fault=Kind.WRONG_KL, notes=("the loss draws noise, and is log q(z|x) - log p(z) under no head",)
+        form="drawn",
+        fault=Kind.UNKNOWN_KL,
+        notes=("the loss draws noise, and holds no log q(z|x) - log p(z) that is known here",),
     )
 
 

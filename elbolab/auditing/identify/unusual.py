@@ -64,8 +64,13 @@ def _student(found: Sequence[Tensor], layout: Layout, points: Sequence[Probe]) -
     (c, k), apart = fit_sum(targets, [errors, [-g for g in found]])
     if apart > layout.tolerance or k <= 0 or c <= 0:
         return None
-    family = Family(name="student_t", takes="location", nll=lambda o, x, _: 0.5 * (1 + (o - x) ** 2 / k).log() * k)
-    note = f"Student's t, with degrees of freedom times squared scale = {k:.4g}: its weight is not told from them"
+    family = Family(
+        name="student_t", takes="location", nll=lambda o, x, _: 0.5 * (1 + (o - x) ** 2 / k).log() * k, shape=k
+    )
+    note = (
+        f"Student's t with degrees of freedom times squared scale = {k:.4g}; without the constant of its density, the"
+        " degrees of freedom and the KL's weight are not told apart"
+    )
     return family, c / k, Kind.UNKNOWN_LIKELIHOOD, note
 
 

@@ -50,8 +50,8 @@ def opened(
     first, uneven, hinted = "", None, {queue[0]}
     while queue:
         layout = queue.popleft()
-        if uneven and "data" in layout.wired:
-            continue  # a reduction that is uneven is so for an image of 28 by 28 as well
+        if uneven and ("data" in layout.wired or layout.particles):
+            continue  # a reduction that is uneven is so for an image of 28 by 28 as well, and no axis is of draws
         try:
             if chosen := taken(loss, layout):
                 if len(layout.datum) < 2 or "data" in layout.wired or _even(chosen, layout) or shapes:
@@ -127,6 +127,9 @@ def _even(loss: Loss, layout: Layout) -> bool:
         flat = {"output": torch.full_like(point["output"], 0.3), "x": torch.full_like(point["x"], 1)}
         if size > 1:
             levels.append(loss.gradients(point | flat)["output"].abs().mean().item())
+    usual = loss.gradients(draw(layout, 1))["output"].abs().max().item()
+    if max(levels) < 1e-9 * usual:  # a softmax of equal numbers, which says nothing
+        return True
     return max(levels) - min(levels) <= layout.tolerance * max(levels)
 
 

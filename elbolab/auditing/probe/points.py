@@ -51,6 +51,7 @@ class Layout:
     def said(self) -> str:
         """Its shapes as a person writes them."""
         names = {0: "()", 1: "(batch, n)", 2: "(batch, steps, n)", 3: "(batch, channels, height, width)"}
+        names |= {4: "(batch, frames, channels, height, width)"}
         if self.class_axis is not None:
             kind = {0: "one class per datum", 1: "sequences of classes"}.get(len(self.datum), "images of classes")
         else:
@@ -103,6 +104,7 @@ _LAYOUTS = (
     {"datum": (4096,), "wired": _WIRED},
     {"datum": (1, 64, 64), "wired": _WIRED},
     {"datum": (3, 64, 64), "wired": _WIRED},
+    {"datum": (2, 3, 7, 5)},
 )
 _OPTIONS: tuple[Sequence[dict[str, Any]], ...] = (
     [{}, {"target": "binary"}, {"target": "counts"}],

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from itertools import islice, product
 from typing import Any
 
+from elbolab.auditing.probe.groups import grouped
 from elbolab.auditing.probe.names import ANY, SLOT_OF, options
 from elbolab.auditing.probe.signature import Asked, asked_of
 from elbolab.auditing.probe.templates import Ones, Part, Slot, Stand, slots_in
@@ -27,6 +28,8 @@ class Roles:
     head: str = "head"
     head_name: str = ""
     said: tuple[str, ...] = ()
+    output_name: str = ""
+    free: tuple[str, ...] = ()  # the parameters for which no role is left
 
     @property
     def slots(self) -> set[str]:
@@ -49,17 +52,20 @@ def given(
     keyword = {name: role for name, role in (passed or {}).items() if isinstance(role, str) and role in SLOT_OF}
     words = [*_words(roles), *keyword.values()]
     slots = [SLOT_OF[word] for word in words]
+    modalities = slots.count("x") if slots.count("x") == slots.count("output") else 1
     for slot in ("output", "x"):
-        if slots.count(slot) != 1 and not before and not {"mu", "head"} == set(slots):
+        if slots.count(slot) != max(modalities, 1) and not before and not {"mu", "head"} == set(slots):
             raise ValueError(f"roles = {tuple(roles)}: exactly one is x, and exactly one is logits, probs or mean")
-    twice = {slot for slot in slots if slots.count(slot) > 1}
+    twice = {slot for slot in slots if slots.count(slot) > 1} - ({"output", "x"} if modalities > 1 else set())
     if twice and (twice != {"mu", "head"} or slots.count("mu") != slots.count("head")):
         raise ValueError(f"roles = {tuple(roles)}: each of {', '.join(sorted(set(slots)))} is there once")
     said = {SLOT_OF[word]: word for word in words}
     rest, remarks = _rest(roles, function, {**(passed or {})}, before)
     named = {**rest, **{name: Slot(SLOT_OF[role]) for name, role in keyword.items()}}
     roles = _with_masks(roles, function, passed, before)
-    readings = [_levels(roles, slots.count("mu")), _with_prior(roles)] if twice else [_template(roles)]
+    if modalities > 1:
+        roles = _shared(roles, ("output", "x"), modalities)
+    readings = [_with_prior(roles), _shared(roles, ("mu", "head"), slots.count("mu"))] if twice else [_template(roles)]
     return [
         Roles((*before, *values), named, said.get("output", "output"), said.get("head", "head"), "", remarks)
         for values in readings
@@ -103,9 +109,9 @@ def _template(role: Any) -> Any:
     return {key: _template(part) for key, part in role.items()} if isinstance(role, dict) else role
 
 
-def _levels(roles: Sequence[Any], count: int) -> Any:
-    """The second mu is that of another level: each has its share of the latents."""
-    seen: dict[str, int] = {"mu": -1, "head": -1}
+def _shared(roles: Sequence[Any], slots: tuple[str, ...], count: int) -> Any:
+    """The second mu is that of another level, the second x of another modality: each has its share of the slot."""
+    seen = dict.fromkeys(slots, -1)
 
     def numbered(template: Any) -> Any:
         if isinstance(template, Slot) and template.name in seen:
@@ -138,29 +144,6 @@ def _words(roles: Any) -> Iterator[str]:
             yield from _words(part)
 
 
-def _levels_by_name(names: Sequence[str]) -> tuple[list[str], list[str]] | None:
-    """mu1, logvar1, mu2, logvar2: as many means as heads, more than one of each."""
-    first = {name: SLOT_OF[options(name)[0]] for name in names if options(name) is not ANY}
-    means, heads = ([name for name in names if first.get(name) == slot] for slot in ("mu", "head"))
-    return (means, heads) if len(means) == len(heads) > 1 else None
-
-
-def _of_levels(asked: Asked, means: list[str], heads: list[str]) -> Iterator[Roles]:
-    """Each level has its share of the latents; of two, the second may be a prior."""
-    shares = {n: Part("mu", i, len(means)) for i, n in enumerate(means)}
-    shares |= {n: Part("head", i, len(heads)) for i, n in enumerate(heads)}
-    prior = dict(zip((*means, *heads), map(Slot, ("mu", "prior_mu", "head", "prior_head")), strict=False))
-    others = [name for name in asked.tensors if name not in shares]
-    for chosen in product(*map(options, others)):
-        slots = [SLOT_OF[role] for role in chosen]
-        if len(set(slots)) == len(slots) and {"output", "x"} <= set(slots):
-            rest = {name: Slot(slot) for name, slot in zip(others, slots, strict=True)}
-            for named in (shares, prior) if len(means) == 2 else (shares,):
-                positional, keywords = asked.filled({**rest, **named})
-                output = dict(zip(slots, chosen, strict=True))["output"]
-                yield Roles(positional, keywords, output, "head", heads[0], asked.said)
-
-
 def divided(function: Callable[..., Any], stated: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     """What the function has a parameter for, and what it has to ask an object for."""
     try:
@@ -182,8 +165,11 @@ def inferred(
     """
     asked = asked_of(function, passed, before)
     found = False
-    if levels := _levels_by_name(asked.tensors):
-        yield from _of_levels(asked, *levels)
+    for named, output, head in grouped(asked.tensors):
+        found = True
+        positional, keywords = asked.filled(named)
+        yield Roles(positional, keywords, output, "head", head, asked.said)
+    if found:
         return
     for free in (False, True):
         choices = [(*options(name), *((_FREE,) if free else ())) for name in asked.tensors]
@@ -222,5 +208,6 @@ def _assigned(asked: Asked, roles: Sequence[str]) -> Roles:
     said = {SLOT_OF[role]: (role, name) for name, role in pairs if role != _FREE}
     named = {name: Slot("x" if role == _FREE else SLOT_OF[role]) for name, role in pairs}
     positional, named = asked.filled(named)
-    output = said.get("output", ("output", ""))[0]
-    return Roles(positional, named, output, "head", said.get("head", ("", ""))[1], asked.said)
+    output, output_name = said.get("output", ("output", ""))
+    free = tuple(name for name, role in pairs if role == _FREE)
+    return Roles(positional, named, output, "head", said.get("head", ("", ""))[1], asked.said, output_name, free)

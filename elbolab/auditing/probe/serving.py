@@ -42,7 +42,22 @@ class Serving:
 
     def slot(self, slot: str, name: str) -> Tensor:
         self.slots.setdefault(slot, name)
-        return self.point[slot].clone()
+        found = self.point[slot].clone()
+        if slot != "output" or self.draws < 2:
+            return found
+        # A network that was given (batch, draws, latents) answers for every draw.
+        return found.unsqueeze(1).expand(-1, self.draws, *found.shape[1:]).clone()
+
+    @property
+    def draws(self) -> int:
+        """The draws per datum in what a network was given last, where they stand after the batch."""
+        latents = self.point["mu"].shape
+        for _, arguments in reversed(self.calls):
+            first = arguments[0] if arguments else None
+            if isinstance(first, Tensor) and first.shape[-1:] == latents[-1:] and first.dim() == len(latents) + 1:
+                return first.shape[1] if first.shape[:1] == latents[:1] and first.shape[1:-1] != latents[:1] else 0
+            return 0
+        return 0
 
     def number(self, name: str) -> Any:
         """The value of a name that is a plain number, None for one that is not."""

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from elbolab.auditing.heads import plain
-from elbolab.auditing.probe.names import ANY, END, is_mask, is_switch, number_for, options
+from elbolab.auditing.probe.names import ANY, END, SLOT_OF, is_counter, is_mask, is_switch, number_for, options
 from elbolab.auditing.probe.templates import Gaussian, Joined, Labels, Lengths, Ones, Size, Stand
 
 _NETWORK = re.compile(r"(vae_?)?(model|net|network|module|vae|cvae|encoder|decoder|enc|dec|autoencoder|self_?)")
@@ -94,6 +94,12 @@ def asked_of(function: Callable[..., Any], passed: Mapping[str, Any], before: tu
                     tensors.append(key)
             continue
         required = parameter.default is parameter.empty
+        if not required and type(parameter.default) is int and parameter.default in (0, 1) and is_counter(name):
+            named[name] = END
+            said.append(
+                f"`{name}` is taken as the end of a schedule, of which its default {parameter.default} is the start"
+            )
+            continue
         if not required and not (parameter.default is None and _wanted(name)):
             continue
         if kind is parameter.POSITIONAL_ONLY:
@@ -162,7 +168,8 @@ def _shaped(body: ast.AST | None, name: str) -> Any:
     halved = rf"(torch\.chunk\({name}|{name}\.chunk\(|torch\.split\({name}|{name}\.split\()"
     if re.search(halved, text):
         return Joined()
-    if re.search(rf"\b{name}\.(loc|scale|stddev|rsample|log_prob)\b|kl_divergence\({name}\b", text):
+    named = options(name) is not ANY and SLOT_OF[options(name)[0]] in ("mu", "head")  # kl_divergence(mu, logvar)
+    if re.search(rf"\b{name}\.(loc|scale|stddev|rsample|log_prob)\b|kl_divergence\({name}\b", text) and not named:
         return Gaussian()
     return Stand(name) if _structured(body, name) else None
 

@@ -17,7 +17,9 @@ RECONSTRUCTIONS = {
     "laplace": "(recon - x).abs().flatten(1).sum(1)",
     "continuous_bernoulli": "-torch.distributions.ContinuousBernoulli(logits={o}).log_prob(x).flatten(1).sum(1)",
     "categorical": "F.cross_entropy(logits.flatten(0, -2), x.flatten(), reduction='none').view(len(x), -1).sum(1)",
-    "poisson": "F.poisson_nll_loss({o}, x, log_input=True, reduction='none').flatten(1).sum(1)",
+    "poisson": "F.poisson_nll_loss(recon, x, log_input=False, reduction='none').flatten(1).sum(1)",
+    "poisson of logits": "F.poisson_nll_loss({o}, x, log_input=True, reduction='none').flatten(1).sum(1)",
+    "one_hot": "-(x * logits.log_softmax(-1)).flatten(1).sum(1)",
 }
 
 
@@ -32,7 +34,7 @@ def reconstruction_line(verdict: "Verdict") -> str:
     """The likelihood that the loss has, or the one that it meant, summed over a datum."""
     logits = any("logit" in note for note in verdict.notes) or verdict.takes == "logits"
     name = verdict.likelihood or "bernoulli"
-    name = "bernoulli of logits" if name == "bernoulli" and logits else name
+    name = f"{name} of logits" if logits and f"{name} of logits" in RECONSTRUCTIONS else name
     template = RECONSTRUCTIONS.get(name, "")
     return f"rec = {template.format(o='logits' if logits else 'recon')}" if template else ""
 
@@ -49,7 +51,8 @@ def advice(verdict: "Verdict") -> list[str]:
 def _weighted(verdict: "Verdict") -> list[str]:
     lines = [verdict.kind.advice]
     beta = verdict.reductions.get("beta") or verdict.reductions.get("sigma2", "")
-    if re.search("data|latent|batch", beta):
+    by_axis = re.search("and not over the other axes|say which data they are", " ".join(verdict.notes))
+    if re.search("data|latent|batch", beta) or by_axis:
         lines += [line for line in (reconstruction_line(verdict), kl_line(verdict)) if line]
         lines.append("loss = (rec + kl).mean()")
     elif verdict.beta is not None:
@@ -84,6 +87,14 @@ _FINDINGS = {
     Kind.WRONG_KL: ((r"rename it|is said to be", _named),),
     Kind.WRONG_LIKELIHOOD: (
         (
+            "taken for a log-rate",
+            lambda v: [
+                "if the decoder returns a rate",
+                "rec = F.poisson_nll_loss(recon, x, log_input=False, reduction='none').flatten(1).sum(1)",
+            ],
+        ),
+        ("taken for a rate", lambda v: ["if the decoder returns a log-rate", reconstruction_line(v)]),
+        (
             "applied twice",
             lambda v: [
                 "take the sigmoid out, or take probabilities as probabilities",
@@ -97,6 +108,7 @@ _FINDINGS = {
         ("swapped", lambda v: ["put the prediction first and the data second", reconstruction_line(v)]),
         ("log sigma", lambda v: ["add its normaliser", "rec = rec + log_sigma * x[0].numel()"]),
         ("ones weigh", lambda v: ["leave out pos_weight", reconstruction_line(v)]),
+        ("are left out", lambda v: ["count every number of the data", reconstruction_line(v)]),
         ("smoothed", lambda v: ["leave out label_smoothing", reconstruction_line(v)]),
         ("only |exchanged", lambda v: ["use both halves of the cross-entropy", reconstruction_line(v)]),
     ),

@@ -4,11 +4,12 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from elbolab.auditing.identify import second_half
+from elbolab.auditing.identify import axes, second_half
 from elbolab.auditing.identify.closed_form_kl import Divergence
 from elbolab.auditing.identify.likelihoods import Family
 from elbolab.auditing.identify.reconstruction import Reconstruction, weigh
 from elbolab.auditing.identify.size_weights import NEGLIGIBLE, REFERENCE, Monomial, Weights, measure, reduction
+from elbolab.auditing.identify.student import resolved
 from elbolab.auditing.kinds import Kind
 from elbolab.auditing.probe.loss import Loss
 from elbolab.auditing.probe.points import Layout, draw
@@ -30,15 +31,20 @@ def conclude(
     written: Iterable[int] = (),
 ) -> Verdict:
     """The verdict; `wrong_sampler` says what is wrong with the sampler, `written` are the sizes in the code."""
+    first = resolved(loss, layout, first, second)
     notes = [note for note in (*first.notes, *second.notes, wrong_sampler) if note]
     faults = {fault for fault in (first.fault, second.fault) if fault}
     faults |= {Kind.WRONG_SAMPLER} if wrong_sampler else set()
     likelihood = first.family.name if first.family else None
+    if Kind.UNKNOWN_KL in faults and (first.fault or wrong_sampler or not likelihood):
+        faults = faults - {Kind.UNKNOWN_KL} | {Kind.WRONG_KL}
+    elif Kind.UNKNOWN_KL in faults:
+        notes.append(f"the likelihood is right: {likelihood}")
     if first.fault is Kind.UNKNOWN_LIKELIHOOD and (second.fault or not second.head):
         faults.add(Kind.NOT_ELBO)
     elif first.fault is Kind.UNKNOWN_LIKELIHOOD:
         notes.append(f"the KL is right: KL(q || p) of a {second.head}")
-    if first.family is None or second.weigh is None:
+    if first.family is None or second.weigh is None or first.fault is Kind.UNKNOWN_LIKELIHOOD:
         kind = Kind.gravest(faults) or Kind.NOT_ELBO
         takes = first.family.takes if first.family else ""
         return Verdict(kind=kind, likelihood=likelihood, head=second.head, notes=tuple(notes), takes=takes)
@@ -51,7 +57,11 @@ def conclude(
         # A prior of another variance would have its own constant; without it, it is a slip in one of the terms.
         faults = faults - {Kind.OTHER_PRIOR} | {Kind.WRONG_KL}
         notes = [second.slip or "its constant is not that of a prior", *notes]
-    return _stated(halves, notes, Kind.gravest(faults))
+    verdict = _stated(halves, notes, Kind.gravest(faults))
+    family, of_second = first.family, second.weigh
+    if verdict.is_elbo and (uneven := axes.uneven(lambda at: of_second(at) / weigh(loss, at, family)[0], layout)):
+        verdict = replace(verdict, kind=Kind.WEIGHTED, notes=(uneven, *verdict.notes))
+    return verdict
 
 
 def alone(loss: Loss, layout: Layout, roles: Roles) -> Verdict:
@@ -59,7 +69,8 @@ def alone(loss: Loss, layout: Layout, roles: Roles) -> Verdict:
     second = second_half.identify(loss, layout, roles)
     notes = ("this is a KL alone: add it to a reconstruction that is summed over the data in the same way",)
     if second.fault or second.weigh is None:
-        return Verdict(kind=second.fault or Kind.WRONG_KL, head=second.head, notes=(*second.notes, *notes))
+        fault = Kind.WRONG_KL if second.fault in (None, Kind.UNKNOWN_KL) else second.fault
+        return Verdict(kind=fault, head=second.head, notes=(*second.notes, *notes))
     of_second = second.weigh
     (weight,) = measure(lambda at: (of_second(at),), layout, 0.0)
     per_batch = {axis: p for axis, p in weight.powers.items() if axis != "batch"}

@@ -110,11 +110,14 @@ def _squared(halves: Halves) -> Reading:
         return Reading(kind, None, product, numbers.second, None, notes)
     dropped = (
         *_fixed(pins),
-        f"or a {family.name.capitalize()} of scale {product} at beta 1; its constant = {constant:.4g} nats per number"
-        " of the data is dropped",
+        *_batch(product),
+        f"only scale times beta is seen: a {family.name.capitalize()} of scale {product} at beta 1; its constant"
+        f" {constant:.4g} nats per number of the data is dropped",
     )
-    kind = Kind.SHIFTED if product.is_one else Kind.WEIGHTED
-    return Reading(kind, product, None, numbers.first, numbers.offset, dropped)
+    # Its scale is as free as a Gaussian's variance.
+    kind = Kind.SHIFTED if product.constant else Kind.WEIGHTED
+    beta = product if kind is Kind.WEIGHTED or product.is_one else None
+    return Reading(kind, beta, None, numbers.second, None, dropped)
 
 
 def _too_wide(sigma2: float) -> str:
@@ -143,5 +146,9 @@ def complete(halves: Halves) -> Reading | None:
         exact = Kind.ELBO if scale.is_one else Kind.SCALED
         kind = Kind.SAMPLED_KL if halves.second.form != "analytic" else exact
         notes = (*_fixed(pins), *_batch(beta), *_units(scale))
-        return Reading(kind if beta.is_one else Kind.WEIGHTED, beta, spread, scale, Monomial(0.0), notes)
+        if halves.family.name != "gaussian":
+            notes, sigma2 = (f"a {halves.family.name.capitalize()} of scale {spread}", *notes), None
+        else:
+            sigma2 = spread
+        return Reading(kind if beta.is_one else Kind.WEIGHTED, beta, sigma2, scale, Monomial(0.0), notes)
     return None

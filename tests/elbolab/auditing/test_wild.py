@@ -1,10 +1,11 @@
 """The audit against losses as they stand in real projects: files with neighbours, methods, modules, notebooks.
 
 `wild/` holds the files, written from the formulas of public projects, and `wild/truth.toml` what is true of each,
-decided by hand. A specimen is audited as a user would, by the command, once with roles and once without. What the audit
-does not understand yet stands in `wild/not_yet.txt`, one `name mode` a line; the tests there are strict, so that one
-which is mended has to be struck off. A wrong loss that is called an ELBO has a file of its own,
-`wild/wrongly_blessed.txt`, that must become empty.
+decided by hand; `wild/later/` and `wild/later.toml` are a second set, written without a look at the audit, half of it
+wrong. A specimen is audited as a user would, by the command, once with roles and once without. What the audit does not
+understand yet stands in `wild/not_yet.txt`, one `name mode` a line; the tests there are strict, so that one which is
+mended has to be struck off. A wrong loss that is called an ELBO has a file of its own, `wild/wrongly_blessed.txt`,
+that must be empty.
 
 `python -m tests.elbolab.auditing.test_wild` prints the shares and what is wrong, and `--write` renews both lists.
 """
@@ -76,7 +77,9 @@ class Specimen:
 
 
 def specimens() -> dict[str, Specimen]:
-    table = tomllib.loads((WILD / "truth.toml").read_text())
+    table = {}
+    for file in ("truth.toml", "later.toml"):
+        table |= tomllib.loads((WILD / file).read_text())
     return {name: Specimen(name, **fields) for name, fields in table.items()}
 
 
@@ -230,36 +233,60 @@ def test_lists_name_specimens():
     assert not NOT_YET & WRONGLY_BLESSED
 
 
-def shares() -> dict[str, float]:
-    """The share that is right, per mode."""
-    right = {case: not complaints(*case) for case in CASES}
-    return {
-        mode: sum(ok for case, ok in right.items() if case[1] == mode) / sum(case[1] == mode for case in CASES)
+def shares(cases: list[tuple[str, str]]) -> dict[str, float]:
+    """The share that is right, per mode, and how many wrong ones are blessed."""
+    right = {case: not complaints(*case) for case in cases}
+    found = {
+        mode: sum(ok for case, ok in right.items() if case[1] == mode) / sum(case[1] == mode for case in cases)
         for mode in ("roles", "bare")
     }
+    return found | {"blessed": sum(blessed_wrongly(*case) for case in cases)}
+
+
+def set_of(name: str) -> str:
+    return "later" if name.startswith("later-") else "first"
+
+
+def met(found: dict[str, float]) -> bool:
+    """What an audit has to reach on either set of forms."""
+    return found["roles"] >= 0.95 and found["bare"] >= 0.88 and found["blessed"] == 0
 
 
 @pytest.mark.slow
-def test_shares(capsys):
-    found = shares()
+@pytest.mark.parametrize("forms", ["first", "later"])
+def test_shares(forms, capsys):
+    cases = [case for case in CASES if set_of(case[0]) == forms]
+    found = shares(cases)
     with capsys.disabled():
-        print(f"\nright with roles {found['roles']:.1%}, without {found['bare']:.1%}, of {len(SPECIMENS)} forms")
-    if NOT_YET or WRONGLY_BLESSED:
-        expected = {case for case in CASES if complaints(*case)}
-        assert expected == NOT_YET | WRONGLY_BLESSED
-    if WRONGLY_BLESSED or found["roles"] < 0.95 or found["bare"] < 0.88:
-        pytest.xfail(f"right with roles {found['roles']:.1%}, without {found['bare']:.1%}")
+        print(f"\n{said(found, cases)}")
+    assert met(found), found
+    assert {case for case in cases if complaints(*case)} == {c for c in NOT_YET | WRONGLY_BLESSED if c in cases}
+
+
+@pytest.mark.parametrize(
+    "planted", [{"roles": 0.949}, {"bare": 0.879}, {"blessed": 1}], ids=["roles", "bare", "blessed"]
+)
+def test_shares_that_fall_short_are_noticed(planted):
+    enough = {"roles": 0.95, "bare": 0.88, "blessed": 0}
+    assert met(enough)
+    assert not met(enough | planted)
+
+
+def said(found: dict[str, float], cases: list[tuple[str, str]]) -> str:
+    forms = len({name for name, _ in cases})
+    right = f"right with roles {found['roles']:.1%}, without {found['bare']:.1%}"
+    return f"{forms} forms: {right}; wrong ones blessed: {found['blessed']}"
 
 
 def report(write: bool) -> None:
     wrong = {case: complaints(*case) for case in CASES}
     for (name, mode), why in wrong.items():
         if why:
-            print(f"{'BLESSED ' if blessed_wrongly(name, mode) else ''}{name} {mode}: {'; '.join(why)}")
-    found = shares()
+            print(f"{'BLESSED ' if blessed_wrongly(name, mode) else ''}{name} {mode}: {'; '.join(why)}", flush=True)
+    for forms in ("first", "later"):
+        cases = [case for case in CASES if set_of(case[0]) == forms]
+        print(f"{forms}: {said(shares(cases), cases)}")
     blessed = sorted(case for case in CASES if blessed_wrongly(*case))
-    print(f"{len(SPECIMENS)} forms: right with roles {found['roles']:.1%}, without {found['bare']:.1%}")
-    print(f"wrong ones blessed: {len(blessed)}")
     if write:
         rest = sorted(case for case in CASES if wrong[case] and case not in blessed)
         for file, lines in (("not_yet.txt", rest), ("wrongly_blessed.txt", blessed)):

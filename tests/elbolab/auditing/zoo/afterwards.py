@@ -164,13 +164,13 @@ def sampled_with_the_variance_as_std(logits, x, mu, logvar, z):
     return bcel(logits, x).sum() + (Normal(mu, logvar.exp()).log_prob(z) - Normal(0.0, 1.0).log_prob(z)).sum()
 
 
-@specimen("gradient_mismatch", roles="logits x mu logvar z", says="in z")
+@specimen("gradient_mismatch", roles="logits x mu logvar z", says="with z, and no gradient")
 def detached_z(logits, x, mu, logvar, z):
     kl = Normal(mu, (logvar / 2).exp()).log_prob(z.detach()) - Normal(0.0, 1.0).log_prob(z.detach())
     return bcel(logits, x).sum() + kl.sum()
 
 
-@specimen("gradient_mismatch", roles=LOGITS, says="in mu")
+@specimen("gradient_mismatch", roles=LOGITS, says="with mu, and no gradient")
 def a_small_kl_detached(logits, x, mu, logvar):
     return bcel(logits, x).mean() + 1e-5 * kld(mu.detach(), logvar).mean()
 
@@ -190,17 +190,17 @@ def rectified_log_variance(logits, x, mu, logvar):
     return bcel(logits, x).sum() + kld(mu, logvar.relu()).sum()
 
 
-@specimen("wrong_kl", roles=LOGITS)
+@specimen("unknown_kl", roles=LOGITS)
 def a_little_more_of_mu(logits, x, mu, logvar):
     return bcel(logits, x).sum() + summed(mu, logvar) + 0.01 * (mu**2).sum()
 
 
-@specimen("wrong_kl", roles=LOGITS)
+@specimen("unknown_kl", roles=LOGITS)
 def a_fourth_power(logits, x, mu, logvar):
     return bcel(logits, x).sum() + summed(mu, logvar) + 1e-3 * (mu**4).sum()
 
 
-@specimen("wrong_kl", roles=LOGITS)
+@specimen("unknown_kl", roles=LOGITS)
 def drawn_without_log_q(logits, x, mu, logvar):
     z = mu + (logvar / 2).exp() * torch.randn_like(mu)
     return bcel(logits, x).sum() + 0.5 * (z**2).sum()
