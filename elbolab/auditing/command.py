@@ -126,7 +126,7 @@ def _listed(path: Path, options: argparse.Namespace) -> int:
             options.target = f"{file}:{name}"
             try:
                 verdict = _verdict(options)
-                line, code = f"{verdict.kind}: {verdict.kind.meaning}", 0 if verdict.is_elbo else 1
+                line, code = _short(verdict), 0 if verdict.is_elbo else 1
             except ValueError as error:
                 line, code = str(error).removeprefix(options.target).strip(": "), 2
             print(f"{options.target}\n  {line}")
@@ -135,6 +135,11 @@ def _listed(path: Path, options: argparse.Namespace) -> int:
         raise ValueError(f"{path} has no function that looks like the loss of a VAE; name one, as FILE.py:FUNCTION")
     # What is wrong counts; what cannot be probed counts where nothing can.
     return 1 if 1 in codes else 0 if 0 in codes else 2
+
+
+def _short(verdict: Verdict) -> str:
+    said = [f"{name} = {verdict.reductions[name]}" for name in ("beta", "sigma2") if name in verdict.reductions]
+    return f"{verdict.kind}: {verdict.kind.meaning}" + (f" ({', '.join(said)})" if said else "")
 
 
 def _split(target: str) -> tuple[str, str]:

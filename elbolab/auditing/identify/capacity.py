@@ -75,10 +75,10 @@ def _decider(loss: Loss, layout: Layout, head: str, below: float, above: float) 
     weights = (loss.gradients(p)["mu"] / p["mu"]).double()
     upper = (weights - above).abs() < 1e-3 * max(abs(above), abs(below))
     if upper.all():
-        return "per datum, on average over the batch, which is coupled", layout.latent
+        return "per datum, averaged over the batch", layout.latent
     if upper[0].all():
         return "per datum", layout.latent
     column: Any = (slice(None), *first[1:])
     if upper[column].all():
-        return "per latent, on average over the batch, which is coupled", 1
+        return "per latent, averaged over the batch", 1
     return "per latent and datum", 1

@@ -1,5 +1,6 @@
 """What has to hold before anything is identified: autograd follows the loss, and its two halves are a sum."""
 
+import math
 from dataclasses import replace
 
 import torch
@@ -45,8 +46,8 @@ def _mismatch(apart: dict[str, tuple[float, float, bool]]) -> str:
     names = {slot: words.get(slot, slot) for slot in apart}
     if dead := [names[slot] for slot, (*_, none) in apart.items() if none]:
         return f"the loss changes with {' and '.join(dead)}, and no gradient comes from there"
-    shares = [a / b for a, b, _ in apart.values()]
-    if max(shares) - min(shares) < 1e-3 * abs(shares[0]):
+    shares = [a / b if b else math.inf for a, b, _ in apart.values()]
+    if math.isfinite(sum(shares)) and max(shares) - min(shares) < 1e-3 * abs(shares[0]):
         where = " and ".join(names.values())
         return (
             f"the gradient in {where} is {shares[0]:.4g} times the slope of the loss: the rest of the term is detached"

@@ -143,4 +143,4 @@ def reduction(monomial: Monomial, axes: tuple[str, str]) -> str:
 
 
 def _oddity(axis: str, p: float) -> str:
-    return "" if p in (0, -1) else f" times {_power(axis, p)}"
+    return "" if p in (0, -1) or not float(p).is_integer() else f" times {_power(axis, p)}"

@@ -16,6 +16,7 @@ from typing import Any
 from elbolab.auditing.loading.packages import absent, stubbed
 from elbolab.auditing.loading.source import definitions, source_of
 from elbolab.auditing.probe.guard import Left, TimeUp, guarded, time_limited
+from elbolab.auditing.probe.serving import Unserved
 from elbolab.auditing.probe.standins import Unrun
 
 LIMIT = 120.0  # seconds that imports may take
@@ -37,7 +38,9 @@ class Loaded:
 
 
 class _Definitions(SourceFileLoader):
-    """Runs what defines something, and lets the rest stand in."""
+    """Runs what defines something, and lets the rest stand in; `lenient` lets what cannot be run stand in as well."""
+
+    lenient = False
 
     def get_code(self, fullname: str) -> CodeType:
         tree, _ = definitions(ast.parse(source_of(Path(self.path)), self.path))
@@ -50,7 +53,10 @@ class _Definitions(SourceFileLoader):
         # Where a notebook's functions are to be read, the source is its cells.
         linecache.cache[self.path] = (len(text), None, text.splitlines(keepends=True), self.path)
         kept, left = definitions(tree)
-        exec(compile(kept, self.path, "exec", dont_inherit=True), module.__dict__)  # noqa: S102 the user's own
+        future = [s for s in kept.body if isinstance(s, ast.ImportFrom) and s.module == "__future__"]
+        apart = [[*future, s] for s in kept.body if s not in future]
+        for part in apart if self.lenient else [kept.body]:
+            self._run(part, module)
         names = {n.id for s in tree.body if isinstance(s, ast.Assign) for n in ast.walk(s) if isinstance(n, ast.Name)}
         for name, value in left.items():
             module.__dict__.setdefault(name, _lazily(value, name, module))
@@ -67,6 +73,25 @@ class _Definitions(SourceFileLoader):
             raise AttributeError(f"module {module.__name__!r} has no attribute {wanted!r}")
 
         module.__dict__.setdefault("__getattr__", __getattr__)
+
+    def _run(self, statements: list[ast.stmt], module: ModuleType) -> None:
+        code = compile(ast.Module(statements, []), self.path, "exec", dont_inherit=True)
+        try:
+            exec(code, module.__dict__)  # noqa: S102 the user's own
+        except Exception:
+            if not self.lenient:
+                raise
+            # A neighbour may have no part in the loss: only what the loss then touches stops it.
+            for node in ast.walk(statements[-1]):
+                if isinstance(node, (ast.ClassDef, ast.FunctionDef)):
+                    module.__dict__.setdefault(node.name, absent(f"{module.__name__}.{node.name}"))
+                elif isinstance(node, ast.alias):
+                    name = (node.asname or node.name).split(".")[0]
+                    module.__dict__.setdefault(name, absent(f"{module.__name__}.{name}"))
+
+
+class _Lenient(_Definitions):
+    lenient = True
 
 
 def _assigns(statement: ast.Assign, name: str) -> bool:
@@ -101,7 +126,7 @@ class _Neighbours(MetaPathFinder):
             return spec if spec is not None and spec.submodule_search_locations and self._ours(spec) else None
         if not self._is_ours(Path(spec.origin)):
             return None
-        spec.loader = _Definitions(name, spec.origin)
+        spec.loader = _Lenient(name, spec.origin)
         return spec
 
     def _ours(self, spec: ModuleSpec) -> bool:
@@ -135,7 +160,8 @@ def loaded(path: Path) -> Iterator[Loaded]:
         except TimeUp as error:
             raise ValueError(f"cannot import {path}: {error}") from error
         except (Exception, Left) as error:
-            raise ValueError(f"cannot import {path}: {type(error).__name__}: {' '.join(str(error).split())}") from error
+            name = "" if isinstance(error, Unserved) else f"{type(error).__name__}: "
+            raise ValueError(f"cannot import {path}: {name}{' '.join(str(error).split())}") from error
         yield Loaded(module, tree, tuple(sorted({made.split(".")[0] for made in stubs.made})))
 
 

@@ -51,6 +51,29 @@ class _Absent(ABCMeta):
         raise Missing(_touched(cls._path))
 
 
+def _untouchable(cls: Any, *_: Any) -> Any:
+    raise Missing(_touched(cls._path))
+
+
+for _name in (
+    "add",
+    "sub",
+    "mul",
+    "truediv",
+    "pow",
+    "lt",
+    "le",
+    "gt",
+    "ge",
+    "radd",
+    "rsub",
+    "rmul",
+    "rtruediv",
+    "rpow",
+):
+    setattr(_Absent, f"__{_name}__", _untouchable)  # a constant of a module that is absent, as in BETA * kl
+
+
 class _Made:
     """What a call of an absent function gave: a decorator, perhaps; nothing to calculate with."""
 

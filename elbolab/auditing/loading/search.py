@@ -15,6 +15,7 @@ from elbolab.auditing.probe.targets import method_of
 
 _LOSS = re.compile(r".*(loss|elbo|kl_?d?(iv|ivergence)?|criterion|objective).*|training_step|vae_.*", re.IGNORECASE)
 _HINTS = re.compile(r"log_?_?var|log_?sigma|kl_div|kld?\b|elbo|log_?_?std", re.IGNORECASE)
+_TERMS = re.compile(r"\b(kld?|kl_\w+|\w*elbo|\w*loss|bce|nll)\b", re.IGNORECASE)  # an encoder's forward has none
 _SKIPPED = {".git", "__pycache__", "node_modules", ".venv", "venv", "build", "dist", "site-packages"}
 
 
@@ -82,7 +83,7 @@ def _functions(body: list[ast.stmt], prefix: str) -> Iterator[tuple[str, ast.Fun
 
 def _looks_like_a_loss(node: ast.FunctionDef) -> bool:
     text = ast.unparse(node)
-    forward = node.name in ("forward", "__call__") and "exp(" in text
+    forward = node.name in ("forward", "__call__") and "exp(" in text and bool(_TERMS.search(text))
     return bool(_HINTS.search(text)) and (bool(_LOSS.fullmatch(node.name)) or forward) and "return" in text
 
 

@@ -50,7 +50,13 @@ def _is_python(text: str) -> bool:
 
 
 def definitions(tree: ast.Module) -> tuple[ast.Module, dict[str, ast.expr]]:
-    """The statements that define something, and what else is assigned, by name, which is not run."""
+    """The statements that define something, and what else is assigned, by name, which is not run.
+
+    Raises:
+        ValueError: the file puts something of its own in PyTorch's place, which would not be run either.
+    """
+    if changed := _changes_torch(tree):
+        raise ValueError(f"the file changes {changed} when it runs: what its losses are then is not known")
     left: dict[str, ast.expr] = {}
     parsers: set[str] = set()
     for node in tree.body:  # a function that parses is called as a parser is
@@ -58,6 +64,29 @@ def definitions(tree: ast.Module) -> tuple[ast.Module, dict[str, ast.expr]]:
             parsers.add(node.name)
     body = _kept(tree.body, left, parsers)
     return ast.Module(body=body, type_ignores=[]), left
+
+
+def _changes_torch(tree: ast.Module) -> str:
+    """A function of PyTorch that the file's top level replaces, as `F.binary_cross_entropy = mine` does."""
+    names = {
+        alias.asname or alias.name.split(".")[0]
+        for node in ast.walk(tree)
+        if isinstance(node, (ast.Import, ast.ImportFrom))
+        for alias in node.names
+        if f"{getattr(node, 'module', None) or alias.name}.".startswith("torch.")
+    }
+    for node in tree.body:
+        targets = [t for t in node.targets if isinstance(t, ast.Attribute)] if isinstance(node, ast.Assign) else []
+        if (
+            isinstance(node, ast.Expr)
+            and isinstance(node.value, ast.Call)
+            and ast.unparse(node.value.func) == "setattr"
+        ):
+            targets = node.value.args[:1]
+        for path in (ast.unparse(target).split(".") for target in targets):
+            if path[0] in names and "backends" not in path:
+                return ".".join(path)
+    return ""
 
 
 def _kept(statements: list[ast.stmt], left: dict[str, ast.expr], parsers: set[str]) -> list[ast.stmt]:

@@ -79,7 +79,8 @@ class Loss:
         except (Left, Unserved) as error:
             raise Raised(str(error)) from error
         except Exception as error:
-            raise Raised(f"{type(error).__name__}: {' '.join(str(error).split())}") from error
+            said = f"{type(error).__name__}: {' '.join(str(error).split())}"
+            raise Raised("; ".join(filter(None, (said, serving.open)))) from error
         if callable(self.output):
             returned = self.output(returned)
         elif self.output is not None:

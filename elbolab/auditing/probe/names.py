@@ -34,6 +34,8 @@ _NAMES: tuple[tuple[str, tuple[str, ...]], ...] = (
     (rf".*({_HEAD}).*|logv|log_v|s|lv|sd|ls", ("head",)),
     (r".*(recon|rec_|_rec|hat|decod|pred|output|generat|fake|tilde|out).*|y|x_?r|xr|rec|dec|xh|x_?prime", ("output",)),
     (r"(px_?)?(log_?)?rates?|log_?lambdas?", ("output",)),
+    (r"q[a-z]_(m|mu|mean|loc)", ("mu",)),
+    (r"q[a-z]_v", ("head",)),
     (r"means?|locs?", ("mu", "output")),
     (r".*(mu|mean|loc).*|m", ("mu",)),
     (r"z|zs|z_.*|latents?|code|codes|samples?", ("z",)),

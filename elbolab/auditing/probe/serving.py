@@ -27,6 +27,7 @@ class Serving:
         self.numbers: dict[str, Any] = {}
         self.sources: dict[str, set[str]] = {}  # slot -> the networks whose output it is
         self.claims: dict[str, str] = {}
+        self.compared: dict[str, list[str]] = {}  # name -> the words that it was held against
         self.calls: list[tuple[str, tuple[Any, ...]]] = []  # what networks were given
 
     def __enter__(self) -> Serving:
@@ -35,6 +36,15 @@ class Serving:
 
     def __exit__(self, *_: object) -> None:
         Serving.current = self.before
+
+    @property
+    def open(self) -> str:
+        """What the loss picks a branch by, and nobody has said."""
+        said = (
+            f"`{name}` is compared with {' and '.join(map(repr, dict.fromkeys(words)))}: say {name}=VALUE"
+            for name, words in self.compared.items()
+        )
+        return "; ".join(said)
 
     @property
     def latent_axes(self) -> int:

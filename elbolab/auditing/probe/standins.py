@@ -16,7 +16,7 @@ from torch import Tensor
 from elbolab.auditing.heads import plain
 from elbolab.auditing.probe.frames import stored_as, unpacked_as, users
 from elbolab.auditing.probe.names import number_for, slot_named
-from elbolab.auditing.probe.serving import Unserved, now
+from elbolab.auditing.probe.serving import Serving, Unserved, now
 
 
 class Standin:
@@ -52,6 +52,8 @@ class Standin:
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__") and name.endswith("__") and not slot_named(name):
             raise AttributeError(name)
+        if name in now().values:
+            return now().number(name)
         resolved = self._resolved() if hasattr(Tensor, name) else self
         if resolved is not self and not isinstance(resolved, Standin):
             return getattr(resolved, name)
@@ -67,6 +69,14 @@ class Standin:
             answer._parent = self._name
             return answer
         return self._answer(name)
+
+    def __eq__(self, other: object) -> bool:
+        """What picks a branch by its name, as `loss_type == "mse"`, is remembered; it is none that is known."""
+        if isinstance(other, str) and Serving.current:
+            Serving.current.compared.setdefault(self._name, []).append(other)
+        return self is other
+
+    __hash__ = object.__hash__
 
     def __setattr__(self, name: str, value: Any) -> None:
         self.__dict__[name] = value

@@ -80,7 +80,11 @@ def _sign(verdict: "Verdict") -> list[str]:
     if "maximised: minimise" in " ".join(verdict.notes):
         return ["return the negative of this", "loss = -elbo"]
     turned = "add the KL" if "KL is subtracted" in " ".join(verdict.notes) else "minimise -log p(x|z), not log p(x|z)"
-    return [turned, "loss = (rec + kl).mean()"]
+    return [
+        turned,
+        *(line for line in (reconstruction_line(verdict), kl_line(verdict)) if line),
+        "loss = (rec + kl).mean()",
+    ]
 
 
 _FINDINGS = {

@@ -56,7 +56,8 @@ def conclude(
     if second.fault is Kind.OTHER_PRIOR and second.centred and not _accounted(halves):
         # A prior of another variance would have its own constant; without it, it is a slip in one of the terms.
         faults = faults - {Kind.OTHER_PRIOR} | {Kind.WRONG_KL}
-        notes = [second.slip or "its constant is not that of a prior", *notes]
+        named = [note for note in notes if note not in second.notes] if second.slip else notes
+        notes = [second.slip or "its constant is not that of a prior", *named]
     verdict = _stated(halves, notes, Kind.gravest(faults))
     family, of_second = first.family, second.weigh
     if verdict.is_elbo and (uneven := axes.uneven(lambda at: of_second(at) / weigh(loss, at, family)[0], layout)):
@@ -168,7 +169,9 @@ def _stated(halves: Halves, notes: list[str], known: Kind | None) -> Verdict:
         takes=halves.family.takes,
         head=halves.second.head,
         reductions=reductions,
-        notes=(*notes, *reading.notes, *said.words),
+        notes=tuple(notes)
+        if known in (Kind.WRONG_KL, Kind.WRONG_LIKELIHOOD)
+        else (*notes, *reading.notes, *said.words),
     )
     values = {name: monomial.value for name, monomial in said.quantities.items() if math.isfinite(monomial.value)}
     return replace(verdict, **values)  # type: ignore[arg-type]

@@ -1,6 +1,8 @@
 """The last lines of a loss as it would be an ELBO."""
 
-from elbolab.auditing.report.advice import kl_line, reconstruction_line
+import re
+
+from elbolab.auditing.report.advice import advice, kl_line, reconstruction_line
 from elbolab.auditing.report.verdict import Verdict
 
 
@@ -9,7 +11,8 @@ def fixed(verdict: Verdict) -> str:
 
     Nothing where it is one already, or where the likelihood is not known here.
     """
-    reconstruction = reconstruction_line(verdict)
-    if verdict.is_elbo or not reconstruction:
+    code = {"rec": reconstruction_line(verdict), "kl": kl_line(verdict)}
+    code |= {line.split(" = ")[0]: line for line in advice(verdict) if re.match("(rec|kl) = (?!rec)", line)}
+    if verdict.is_elbo or not code["rec"]:
         return ""
-    return "\n".join((reconstruction, kl_line(verdict), "return (rec + kl).mean()"))
+    return "\n".join((*code.values(), "return (rec + kl).mean()"))

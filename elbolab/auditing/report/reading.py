@@ -63,7 +63,7 @@ def _batch(beta: Monomial) -> tuple[str, ...]:
         return ()
     size = (1 / beta.c) if beta.powers == {"batch": 1} and 0 < beta.c < 1 else 0.0
     exact = f"; exact where batch = {round(size)}" if size and abs(size - round(size)) < 1e-6 * size else ""
-    return (f"beta depends on the batch's size: a last, smaller batch is weighted otherwise{exact}",)
+    return (f"beta depends on the batch's size: a last, smaller batch is weighted differently{exact}",)
 
 
 def _plain(halves: Halves) -> Reading:
@@ -114,10 +114,8 @@ def _squared(halves: Halves) -> Reading:
         f"only scale times beta is seen: a {family.name.capitalize()} of scale {product} at beta 1; its constant"
         f" {constant:.4g} nats per number of the data is dropped",
     )
-    # Its scale is as free as a Gaussian's variance.
-    kind = Kind.SHIFTED if product.constant else Kind.WEIGHTED
-    beta = product if kind is Kind.WEIGHTED or product.is_one else None
-    return Reading(kind, beta, None, numbers.second, None, dropped)
+    kind = Kind.SHIFTED if product.is_one else Kind.WEIGHTED
+    return Reading(kind, product, None, numbers.first, numbers.offset, dropped)
 
 
 def _too_wide(sigma2: float) -> str:
@@ -140,7 +138,10 @@ def complete(halves: Halves) -> Reading | None:
         if not spread.constant or spread.c <= 0:
             continue
         expected = at * count * constant(spread.c)
-        if abs(expected) < 1e-3 or abs(numbers.offset.at(layout.sizes) - expected) > 10 * NEGLIGIBLE * abs(expected):
+        left = numbers.offset.at(layout.sizes)
+        # A scale of 1/2, or a variance of 1 / (2 pi), has the constant 0.
+        nothing = abs(constant(spread.c)) < 1e-9 and not left
+        if not nothing and (abs(expected) < 1e-3 or abs(left - expected) > 10 * NEGLIGIBLE * abs(expected)):
             continue
         beta, pins = (numbers.second / scale).pinned(halves.written)
         exact = Kind.ELBO if scale.is_one else Kind.SCALED

@@ -58,8 +58,10 @@ class Verdict:
         if self.likelihood:
             lines.append(f"  reconstruction  {self.likelihood}" + self._reduced("reconstruction"))
         if self.head:
-            lines.append(f"  kl              KL(q || p), second head {self.head}" + self._reduced("kl"))
-        if quantities := self._quantities():
+            closest = "closest to " if self.kind is Kind.WRONG_KL else ""
+            lines.append(f"  kl              {closest}KL(q || p), second head {self.head}" + self._reduced("kl"))
+        # The weights of what is no likelihood, or no KL, are those of nothing.
+        if self.kind not in (Kind.WRONG_KL, Kind.WRONG_LIKELIHOOD) and (quantities := self._quantities()):
             lines.append(f"  in numbers      {quantities}")
         if self.residual:
             lines.append(f"  as algebra      {self.residual}")
