@@ -15,7 +15,7 @@ from pyro.util import check_model_guide_match, check_site_shape
 from torch import Tensor, nn
 
 from elbolab.programs.dependence import NOTHING, Dependence
-from elbolab.programs.sites import Plate, Site, is_subsample, look, replayable, role, sites
+from elbolab.programs.sites import Plate, Site, drawing, is_subsample, look, replayable, role, sites
 from elbolab.validation import unvalidated
 
 _MANY = 64  # structures of arguments that are remembered, such as sizes of a batch
@@ -94,7 +94,7 @@ def read(model: Callable, guide: Callable, arguments: tuple = (), keywords: Mapp
     keywords = keywords or {}
     with undisturbed(model, guide), unvalidated(handlers=False):
         dependence = Dependence()
-        guide_trace, guide_sites, jumps = _followed(guide, arguments, keywords, dependence)
+        guide_trace, guide_sites, jumps = _followed(drawing(guide), arguments, keywords, dependence)
         held = replayable(guide_trace)
         program = poutine.replay(model, trace=held)
         model_trace, model_sites, more = _followed(program, arguments, keywords, dependence, held.nodes)

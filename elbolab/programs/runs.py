@@ -12,7 +12,7 @@ from torch import Tensor
 
 from elbolab.programs.axes import Axes, Frame
 from elbolab.programs.reading import Reading, read
-from elbolab.programs.sites import PLATE, latents, replayable, sites
+from elbolab.programs.sites import PLATE, drawing, latents, replayable, sites
 
 Values = Mapping[str, Tensor]
 Traces = list[poutine.Trace]
@@ -51,16 +51,16 @@ class Runs(Axes):
         Raises:
             ProgramsChanged: the programs are not those that were read.
         """
-        self.model, self.guide = model, guide
+        self.model, self.guide = model, drawing(guide)
         self.arguments, self.keywords = arguments, keywords or {}
         self.reading = reading or read(model, guide, self.arguments, self.keywords)
         self.nesting = max(nesting, self.reading.nesting)
         self.particles, self.scaled, self.vectorized = particles, scaled, vectorized
         widths = self._widths(particles)
         with sampler or Messenger():
-            self._guides = [self._run(guide, 1, widths[0])]
+            self._guides = [self._run(self.guide, 1, widths[0])]
             # Every particle is of the same data.
-            self._guides += [self._run(guide, 1, 1, replayable(self._guides[0], {})) for _ in widths[1:]]
+            self._guides += [self._run(self.guide, 1, 1, replayable(self._guides[0], {})) for _ in widths[1:]]
 
     @property
     def width(self) -> int:

@@ -1,11 +1,12 @@
 """What a sample statement of a program is: drawn, observed, a point mass, a factor or a mere record."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import pyro.distributions as dist
 from pyro import poutine
+from pyro.poutine.messenger import Messenger
 from torch import Tensor
 from torch.distributions import Distribution, Independent
 
@@ -114,6 +115,13 @@ def unmasked(q: Distribution) -> Distribution:
 def is_subsample(msg: Any) -> bool:  # noqa: ANN401
     """Whether a message is of a plate's subsample, which is no site of the program."""
     return bool(poutine.util.site_is_subsample(msg))
+
+
+def drawing(guide: Callable) -> Callable:
+    """A guide's own statements: one that runs the model to draw from it (an AutoMessenger) observes nothing itself."""
+    if not isinstance(poutine.unwrap(guide), Messenger):
+        return guide
+    return poutine.block(guide, hide_fn=lambda msg: bool(msg.get("is_observed")) and not is_subsample(msg))
 
 
 def sites(trace: poutine.Trace) -> Iterator[Mapping[str, Any]]:
