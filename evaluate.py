@@ -18,7 +18,18 @@ from torch import Tensor
 
 from elbolab import Evidence, evidence, pareto
 from elbolab.report.page import LIMIT
-from training import Experiment, Kept, Parser, RunFolder, answered, comparison, pictures, refuse_mistakes, using
+from training import (
+    Experiment,
+    Kept,
+    Parser,
+    RunFolder,
+    answered,
+    comparison,
+    pictures,
+    posterior_checks,
+    refuse_mistakes,
+    using,
+)
 from training.history import judged_on
 from training.run import posterior_means
 
@@ -71,6 +82,8 @@ def evaluate(
     if checkpoint == "best" and history and judged_on(history[-1]) == "test":  # as earlier versions did
         print("note: this checkpoint was chosen by the test set: new data will score worse", file=sys.stderr)
     lab.objective.eval()
+    with refuse_mistakes():
+        posterior_checks.check(lab, calibration_wanted=calibration, chains_wanted=ais > 0)
     pyro.set_rng_seed(seed)
     pyro.enable_validation(False)
     test = lab.dataset.test
@@ -84,18 +97,14 @@ def evaluate(
     judged = {"checkpoint": checkpoint, "step": saved["step"], "samples": samples, **seen(lab)}
     folder.summarize({"test": summary, "judged": judged})
     print(told(summary))
-    if calibration or ais:
-        from training import posterior_checks  # what most evaluations do not ask for
-
-        with refuse_mistakes():
-            if calibration:
-                found_of_guide, words = posterior_checks.calibrated(lab)
-                folder.summarize({"calibration": found_of_guide})
-                print(words)
-            if ais:
-                found_by_chains, words = posterior_checks.annealing(lab, found.log_evidence[:ais])
-                folder.summarize({"ais": found_by_chains})
-                print(words)
+    if calibration:
+        of_guide, words = posterior_checks.calibrated(lab)
+        folder.summarize({"calibration": of_guide})
+        print(words)
+    if ais:
+        by_chains, words = posterior_checks.annealing(lab, found.log_evidence[:ais])
+        folder.summarize({"ais": by_chains})
+        print(words)
     pictures.draw(lab, means, folder, history, shown)
     print(f"figures: {folder.path / 'figures'}")
     if report:

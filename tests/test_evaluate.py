@@ -51,13 +51,28 @@ def test_the_guide_is_looked_at_on_simulated_data_and_by_chains(trained, capsys,
     assert f"test -log p(x) {chains['nll']:.2f} nats per datum, at most, of the first 3" in out
 
 
+def refused(tmp_path, capsys, *options):
+    """What evaluate.py says instead of numbers."""
+    capsys.readouterr()
+    with pytest.raises(SystemExit) as stopped:
+        evaluate.main([str(tmp_path / "run"), "--samples", "2", *options])
+    assert stopped.value.code == 2
+    said = capsys.readouterr()
+    assert "nats" not in said.out, "before the first number"
+    return said.err
+
+
+def test_a_guide_that_scores_its_own_draws_alone_is_refused_what_asks_for_more(small, tmp_path, capsys):
+    options = [*small, "--guide", "NeuralFlow", "--elbo", "Trace_ELBO", "--epochs", "1"]
+    assert train.main([*options, "--out", str(tmp_path / "run")]) == 0
+    assert "which it cannot give" in refused(tmp_path, capsys, "--calibration")
+    assert "annealing asks for log q(z|x)" in refused(tmp_path, capsys, "--ais", "3")
+
+
 def test_chains_are_refused_where_latents_are_bits(small, tmp_path, capsys):
     options = [*small, "--prior", "Bernoulli", "--guide", "Bernoulli", "--elbo", "RLOO", "--elbo.num_particles", "2"]
     assert train.main([*options, "--epochs", "1", "--out", str(tmp_path / "run")]) == 0
-    with pytest.raises(SystemExit) as stopped:
-        evaluate.main([str(tmp_path / "run"), "--samples", "2", "--ais", "3"])
-    assert stopped.value.code == 2
-    assert "latent z lies in" in capsys.readouterr().err
+    assert "latent z lies in" in refused(tmp_path, capsys, "--ais", "3")
     assert evaluate.main([str(tmp_path / "run"), "--samples", "2", "--calibration"]) == 0
 
 

@@ -5,12 +5,28 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from elbolab.graph.capture import generators_kept
 from elbolab.judging import annealed, calibration, sandwiched, surgery
 from training.experiment import Experiment
 
 TEMPERATURES = 100  # between the guide and the posterior
 NAMED = 5  # coordinates that are named on screen
 LARGEST = 2000  # test data whose aggregate posterior is looked at: its cost grows with the square
+
+
+def check(lab: Experiment, *, calibration_wanted: bool, chains_wanted: bool) -> None:
+    """Tries what is wanted on two data, before anything that takes time.
+
+    Raises:
+        ValueError: it cannot be had of this run's model and guide.
+    """
+    x = lab.dataset.test[:2]
+    with generators_kept(lab.device):
+        if calibration_wanted:
+            calibration(lab.model, lab.guide, x, simulations=2, draws=2)
+            surgery(lab.model, lab.guide, x)
+        if chains_wanted:
+            sandwiched(lab.model, lab.guide, x, simulations=2, chains=2, temperatures=2, leaps=1)
 
 
 def calibrated(lab: Experiment) -> tuple[dict[str, Any], str]:

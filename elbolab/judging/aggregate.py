@@ -6,6 +6,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from elbolab.judging.simulating import scoring_any
 from elbolab.programs.draw import Draw
 
 
@@ -33,7 +34,7 @@ def surgery(model: Callable, guide: Callable, x: Tensor, *, pairs: int = 2**20) 
         pairs: how many of them at a time.
 
     Raises:
-        ValueError: the guide draws latents that are one for all data.
+        ValueError: the guide draws latents that are one for all data, or knows no density but of what it draws.
     """
     draw = Draw(model, guide, (x,), scaled=False)
     events = {name: len(q.event_shape) for name, q in draw.posteriors.items()}
@@ -44,7 +45,9 @@ def surgery(model: Callable, guide: Callable, x: Tensor, *, pairs: int = 2**20) 
     mixed = []
     for index in torch.arange(len(x), device=x.device).split(max(1, pairs // len(x))):
         values = {n: draw.spread(rows[n][index], draw.values[n][None], event) for n, event in events.items()}
-        mixed.append(draw.log_q(values, len(index)).double().logsumexp(1) - torch.tensor(len(x)).log())
+        with scoring_any("the aggregate posterior"):
+            at = draw.log_q(values, len(index))
+        mixed.append(at.double().logsumexp(1) - torch.tensor(len(x)).log())
     aggregate = torch.cat(mixed) - prior
     return Surgery(
         rate=(own - prior).mean().item(),

@@ -16,7 +16,7 @@ import torch
 from pyro.distributions import constraints
 from torch import Tensor
 
-from elbolab.judging.simulating import simulated
+from elbolab.judging.simulating import scoring_any, simulated
 from elbolab.programs.draw import Draw
 from elbolab.validation import unvalidated
 
@@ -56,7 +56,8 @@ def annealed(
         leaps: gradients that a Hamiltonian step takes. The cost is 2 chains x temperatures x leaps of them per datum.
 
     Raises:
-        ValueError: a latent does not lie in a real vector space, or is one for all data.
+        ValueError: a latent does not lie in a real vector space or is one for all data, or the guide knows no density
+            but of what it draws.
     """
     return _Annealing(model, guide, x, chains, temperatures, leaps).forward()
 
@@ -101,6 +102,8 @@ class _Annealing:
             self._check(pilot, len(x))
             self.scale = {name: value.std(0).clamp(min=1e-6) for name, value in pilot.values.items()}
             self.draw = Draw(model, guide, (x,), particles=chains, reading=pilot.reading, scaled=False)
+        with scoring_any("annealing"):
+            self._ahead(self._started())
         # By the temperature's number, one length per datum.
         self.steps = {1: torch.full((len(x),), _FIRST, dtype=torch.float64, device=x.device)}
         self._walk(self._started(), range(1, temperatures), adapt=True)

@@ -1,6 +1,7 @@
 """Data and latents drawn together from a model that is written to observe its data."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -27,6 +28,21 @@ def simulated(model: Callable, x: Tensor, count: int) -> tuple[Tensor, dict[str,
         found = f"it observes {', '.join(observed)}" if observed else "it observes nothing"
         raise ValueError(f"data are simulated for a model that observes its argument x, at one site, as it is: {found}")
     return nodes.pop(observed[0])["value"], {name: site["value"] for name, site in nodes.items()}
+
+
+@contextmanager
+def scoring_any(what: str) -> Iterator[None]:
+    """Says what is asked of a guide that knows the density of what it has drawn, and of nothing else.
+
+    Raises:
+        ValueError: it is one of these.
+    """
+    try:
+        yield
+    except NotImplementedError as error:
+        raise ValueError(
+            f"{what} asks for log q(z|x) at a z that the guide did not draw, which it cannot give"
+        ) from error
 
 
 def _same(observed: Tensor, rows: Tensor) -> bool:
