@@ -51,7 +51,7 @@ from training import (
 from training.annealing import Annealing, chosen
 from training.last_pictures import pictures
 from training.loggers import Logger, Telling
-from training.order import order, steps_per_epoch
+from training.order import fewest, order, steps_per_epoch
 from training.resuming import changes_of, compiled, go_on
 from training.run_folder import environment
 from training.schedule import By, Optimized, Schedule, Scheduled
@@ -112,6 +112,7 @@ def train(
         size = min(batch_size, len(lab.dataset.train))
         room.check_step(lab.objective, lab.first_data, size, lab.device)
         telling = Telling(log(folder.path) if log and processes.first else None)
+        legality.check_fewest(lab.objective, lab.first_data, fewest(len(lab.dataset.train), batch_size, processes))
         state = State(lab.objective, moves, lab.device, processes, record=kept)
     processes.join(lab.device)
     per_epoch = steps_per_epoch(len(lab.dataset.train), batch_size, processes)

@@ -1,6 +1,6 @@
 """What must hold before a first step: nothing starts that would silently optimise something else."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from pyro.distributions import constraints
@@ -10,6 +10,7 @@ from torch import Tensor
 from data import Dataset
 from data.on_disk import blocks
 from elbolab.distributions import open_unit_interval
+from elbolab.graph.capture import generators_kept
 from guide.posteriors import Posterior
 from model.likelihoods import Likelihood
 from model.priors import Prior
@@ -120,6 +121,25 @@ def check_runs(objective: torch.nn.Module, x: Tensor) -> None:
             objective(x)
     except (RuntimeError, IndexError, NotImplementedError, AssertionError) as error:
         raise ValueError(f"model and guide do not run together on these data: {_said(error)}") from error
+
+
+def check_fewest(objective: torch.nn.Module, batch_of: Callable[[int], Tensor], fewest: int) -> None:
+    """Whether both programs train on a single datum, where a batch will hold no more: batch normalisation does not."""
+    if fewest > 1:
+        return
+    x = batch_of(1)
+    before = [(value, value.clone()) for value in objective.buffers()]
+    try:
+        with generators_kept(x.device), torch.no_grad():
+            objective(x)
+    except ValueError as error:
+        raise ValueError(
+            "batch_size leaves a batch of one datum, on which these networks do not train:"
+            f" {_said(error).splitlines()[0]}. Another --batch_size leaves more"
+        ) from error
+    finally:
+        for value, kept in before:
+            value.copy_(kept)
 
 
 def _said(error: Exception) -> str:

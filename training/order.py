@@ -15,6 +15,13 @@ def steps_per_epoch(data: int, batch_size: int, processes: Processes) -> int:
     return max(1, full + (rest >= processes.world))
 
 
+def fewest(data: int, batch_size: int, processes: Processes) -> int:
+    """The fewest data that a process is given at any step."""
+    full, rest = divmod(data, batch_size)
+    sizes = [batch_size] * (full > 0) + [rest] * (rest >= processes.world)
+    return min(sizes, default=data) // processes.world
+
+
 @lru_cache(maxsize=2)  # the batches that are next may be the next epoch's
 def order(seed: int, epoch: int, count: int, device: torch.device) -> Tensor:
     """The order of the data in an epoch, a function of seed and epoch, so that a resumed run needs no memory of it."""

@@ -15,7 +15,7 @@ import train
 from data import Arrays, Digits
 from elbolab.networks import Network
 from training import Experiment, Interrupted, Interrupts, Processes, RunFolder, State, judgement, room
-from training.order import order, steps_per_epoch
+from training.order import fewest, order, steps_per_epoch
 from training.resuming import compiled
 
 CPU = torch.device("cpu")
@@ -35,6 +35,8 @@ def test_the_last_small_batch_counts_unless_there_are_fewer_data_than_processes(
     two.world = 2
     assert [steps_per_epoch(count, 20, one) for count in (40, 41, 48, 5)] == [2, 3, 3, 1]
     assert [steps_per_epoch(count, 20, two) for count in (40, 41, 42)] == [2, 2, 3]
+    assert [fewest(count, 20, one) for count in (40, 41, 48, 5)] == [20, 1, 8, 5]
+    assert [fewest(count, 20, two) for count in (40, 41, 42, 5)] == [10, 10, 1, 2]
 
 
 @pytest.fixture
@@ -170,6 +172,21 @@ def test_networks_that_know_two_modes_are_trained_in_one_and_judged_in_the_other
     means = [lab.guide.posterior(x).mean for _ in range(2)]
     assert torch.equal(*means), "no dropout where it is judged"
     assert torch.allclose(lab.guide.posterior(x[:1]).mean, means[0][:1]), "a datum's code does not depend on others"
+
+
+def test_a_batch_of_one_datum_is_refused_where_networks_do_not_train_on_it(small, tmp_path, capsys):
+    """48 data: 47 leave one, which has no variance of its own for batch normalisation; 46 leave two."""
+    moody = ["--network", f"{__name__}.Moody", "--elbo", "Trace_ELBO", "--epochs", "1"]
+    for options in ([*moody, "--batch_size", "47"], [*moody, "--batch_size", "1"]):
+        with pytest.raises(SystemExit) as stopped:
+            train.main([*small, *options, "--out", str(tmp_path / "run")])
+        assert stopped.value.code == 2
+        said = capsys.readouterr().err
+        assert "batch_size leaves a batch of one datum" in said
+        assert len(said.splitlines()) == 1
+        assert not (tmp_path / "run").exists()
+    assert train.main([*small, *moody, "--batch_size", "46", "--out", str(tmp_path / "run")]) == 0
+    assert train.main([*small, "--epochs", "1", "--batch_size", "47", "--out", str(tmp_path / "other")]) == 0
 
 
 def test_the_memory_of_a_step_is_an_upper_bound(lab):

@@ -1,5 +1,6 @@
 """Compiled runs and runs of several processes, as they are called."""
 
+import json
 import os
 import signal
 import subprocess
@@ -75,7 +76,13 @@ def test_a_compiled_run_goes_on_bit_for_bit(small, tmp_path, monkeypatch, capsys
     assert same(state(tmp_path / "stopped"), state(tmp_path / "straight"))
 
 
-def test_how_steps_are_taken_is_kept_unless_it_is_said(small, tmp_path, capsys, monkeypatch):
+@pytest.fixture
+def uncompiled(monkeypatch):
+    """The graph as it was traced: what Inductor makes of it is another test's."""
+    monkeypatch.setattr("training.compiled_step.compile_graph", lambda graph, examples: graph)
+
+
+def test_how_steps_are_taken_is_kept_unless_it_is_said(small, tmp_path, capsys, monkeypatch, uncompiled):
     assert run(*small, "--epochs", 1, "--out", tmp_path / "run") == 0
     monkeypatch.setattr("training.steps._REPAYS", 1)
     for epochs, option, kind in (
@@ -87,7 +94,7 @@ def test_how_steps_are_taken_is_kept_unless_it_is_said(small, tmp_path, capsys, 
         assert f"step: {kind}" in capsys.readouterr().out
 
 
-def test_a_compiled_run_that_is_not_finite_leaves_with_4(small, tmp_path, capsys):
+def test_a_compiled_run_that_is_not_finite_leaves_with_4(small, tmp_path, capsys, uncompiled):
     sgd = ["--optimizer", "SGD", "--optimizer.lr", "1e30", "--compile", "on"]
     assert run(*small, *sgd, "--epochs", 5, "--out", tmp_path / "run") == 4
     assert "not finite at step" in capsys.readouterr().err
@@ -132,21 +139,29 @@ def test_bf16_is_for_networks_and_not_for_densities():
     assert all(p.dtype == torch.float32 for p in lab.objective.parameters())
 
 
-def torchrun(processes, *arguments):
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", processes]
+def torchrun(processes, *runs):
+    """Runs of train.py, one after the other: processes take seconds to start."""
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(processes)]
+    runs = json.dumps([list(map(str, arguments)) for arguments in runs])
     environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": "."}
     done = subprocess.run(
-        list(map(str, [*command, "train.py", *arguments])), capture_output=True, text=True, env=environment
+        [*command, "-m", "tests.training.several", runs], capture_output=True, text=True, env=environment
     )
     assert done.returncode == 0, done.stderr
     return done.stdout
 
 
-def test_two_processes_are_one_with_the_same_batches(small, tmp_path):
+def test_two_processes_are_one_with_the_same_batches_and_go_on_bit_for_bit(small, tmp_path, capsys):
     guide = ["--guide", "tests.training.test_compiled_runs.Deterministic", "--elbo", "Trace_ELBO", "--epochs", 3]
     assert run(*small, *guide, "--out", tmp_path / "one") == 0
-    out = torchrun(2, *small, *guide, "--out", tmp_path / "two")
-    assert out.count("step: eager") == 1, "one process speaks"
+    out = torchrun(
+        2,
+        [*small, *guide, "--out", tmp_path / "two"],
+        [*small, "--epochs", 3, "--out", tmp_path / "straight"],
+        [*small, "--epochs", 1, "--out", tmp_path / "longer"],
+        ["--resume", "--epochs", 3, "--out", tmp_path / "longer"],
+    )
+    assert out.count("step: eager") == 4, "one process speaks"
     one, two = metrics(tmp_path / "one"), metrics(tmp_path / "two")
     assert [row["loss"] for row in two] == pytest.approx([row["loss"] for row in one], rel=1e-6)
     states = [checkpoint.load(tmp_path / name, "cpu") for name in ("one", "two")]
@@ -154,13 +169,8 @@ def test_two_processes_are_one_with_the_same_batches(small, tmp_path):
         torch.testing.assert_close(states[1]["objective"][name], value, rtol=1e-4, atol=1e-6)
     assert len(states[1]["generators"]) == 2
     assert not torch.equal(states[1]["generators"][0]["cpu"], states[1]["generators"][1]["cpu"])
-
-
-def test_several_processes_go_on_bit_for_bit_and_not_with_another_number(small, tmp_path, capsys):
-    torchrun(2, *small, "--epochs", 3, "--out", tmp_path / "straight")
-    torchrun(2, *small, "--epochs", 1, "--out", tmp_path / "longer")
-    torchrun(2, "--resume", "--epochs", 3, "--out", tmp_path / "longer")
     assert metrics(tmp_path / "longer") == metrics(tmp_path / "straight")
+    assert same(state(tmp_path / "longer"), state(tmp_path / "straight"))
     code, said = refused(capsys, "--out", tmp_path / "longer", "--resume", "--epochs", 4)
     assert code == 5
     assert "2 processes" in said

@@ -6,6 +6,7 @@ import pytest
 import torch
 from pyro.infer import Trace_ELBO, TraceMeanField_ELBO
 
+from elbolab.estimators.joint_sampling import Antithetic
 from elbolab.estimators.multisample import CIWAE, IWAE, MIWAE, PIWAE, DReG, IWAEStickingTheLanding
 from elbolab.estimators.pathwise import Pathwise, PathwiseAnalyticKL, StickingTheLanding
 from elbolab.estimators.score import NVIL, REINFORCE, RLOO, VIMCO, MovingAverage, log_mean
@@ -100,6 +101,25 @@ def test_a_single_latent_can_influence_everything():
     known = LinearGaussian()
     first, local = (evaluate(elbo, known.model, known.guide, known.x) for elbo in (MovingAverage(3), REINFORCE(3)))
     same(first, local)
+
+
+def test_a_moving_average_is_of_the_steps_before_and_starts_from_none():
+    elbo, steps = MovingAverage(decay=0.9), (10.0, 4.0, 7.0)
+    found = [elbo.baseline(torch.full((1, 3), signal), None)[0].item() for signal in steps]
+    assert found == pytest.approx([0, 10, (0.09 * 10 + 0.1 * 4) / 0.19])
+
+
+@pytest.mark.parametrize("particles", [4, 5])
+def test_antithetic_partners_are_mirrored_in_units_of_their_own_scale(particles):
+    """Where q depends on an earlier latent, the particles' means and scales differ."""
+    mean, scale = torch.randn(particles, 2, 3).double(), torch.rand(particles, 2, 3).double() + 0.5
+    triangle = torch.diag_embed(scale) + torch.rand(particles, 2, 3, 3).double().tril(-1)
+    normal, full = dist.Normal(mean, scale).to_event(1), dist.MultivariateNormal(mean, scale_tril=triangle)
+    for q, unit in ((normal, torch.diag_embed(scale)), (full, triangle)):
+        away = Antithetic(particles).together(q) - mean
+        noise = torch.linalg.solve(unit, away[..., None])[..., 0]
+        assert len(noise) == particles
+        torch.testing.assert_close(noise[:2], -noise[2:4], **TOLERANCE)
 
 
 @pytest.mark.parametrize("oracle", ["normal", "linear", "chain"])

@@ -1,11 +1,14 @@
 """Signals, errors and bias of many gradients, on numbers whose moments are known."""
 
+import math
+
 import pytest
 import torch
+from scipy import stats
 
 from elbolab import IWAE, IWAEStickingTheLanding, study
 from elbolab.oracles import NormalNormal
-from elbolab.studying.moments import Moments, joint_score, worst_score
+from elbolab.studying.moments import FALSE_ALARM, Moments, joint_score, worst_score
 
 
 def moments(gradients, chunk=250):
@@ -37,6 +40,25 @@ def test_numbers_that_do_not_vary_are_compared_as_such():
     assert joint_score(found, known | {"guide.s": torch.full((), 1.1).double()})[0] == float("inf")
 
 
+def test_a_bound_is_shared_among_all_that_is_looked_at():
+    """Two sides of 5 coordinates, and of 32 projections, each with its share of the probability of a false alarm."""
+    found, known = moments(torch.randn(500, 5).double()), {"model.w": torch.zeros(4), "guide.s": torch.zeros(())}
+    for score, looks in ((worst_score, 5), (joint_score, 32)):
+        assert score(found, known)[1] == pytest.approx(stats.t.isf(FALSE_ALARM / 2 / looks, 499), rel=1e-12)
+
+
+def test_a_coordinate_that_does_not_vary_has_no_signal_to_noise_ratio():
+    draws = torch.randn(500, 3).double() + torch.tensor([2.0, -1.0, 0.0])
+    draws[:, 1] = -1 + 1e-13 * torch.randn(500).double()  # rounding
+    found = moments(draws)
+    ratio = (draws[:, 0].mean() / draws[:, 0].std()).item()
+    assert found.signal_to_noise("model.") == pytest.approx(ratio, rel=1e-9)
+    assert found.signal_to_noise("model.", {"model.w": torch.tensor([3.0, 1.0])}) == pytest.approx(
+        3 / draws[:, 0].std().item(), rel=1e-9
+    )
+    assert math.isnan(moments(torch.ones(500, 3).double()).signal_to_noise(""))
+
+
 @pytest.mark.parametrize("chunk", [50, 500])
 def test_the_error_of_a_variance_is_its_spread_over_studies(chunk):
     """Coordinates that vary together, of which no chi-square of independent ones would know."""
@@ -58,6 +80,7 @@ def test_a_bias_is_no_signal():
     assert [row.biased for row in exact] == [False, True]
     relative = study(*programs, subjects, replicates=4000)
     assert [row.signal for row in relative] == ["mean", "mean of IWAE"]
+    assert [row.snr_floor for row in exact + relative] == pytest.approx([0, 0] + 2 * [(2 / math.pi / 4000) ** 0.5])
     alone = study(*programs, {"biased": IWAEStickingTheLanding(4)}, replicates=4000)[0]
     assert alone.signal == "mean, bias included"
     assert relative[1].snr_guide == pytest.approx(exact[1].snr_guide, rel=0.1)

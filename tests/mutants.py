@@ -1,0 +1,227 @@
+"""A sample of small changes to the training program, each of which a test has to notice: `make mutants`.
+
+Cosmic Ray makes the changes, in a copy of the tree. The tests of the changed file are called until the first one fails,
+in a fork of a process that has imported the libraries. Changes that no test noticed are listed. Left alone are strings,
+annotations and the numbers that arguments have by default, which are choices; and what only a browser tries.
+"""
+
+import argparse
+import ast
+import compileall
+import json
+import os
+import py_compile
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from fnmatch import fnmatch
+from pathlib import Path
+
+import cosmic_ray.plugins
+import jsonargparse  # noqa: F401, this line and the next ones: imported once, for all forks
+import matplotlib.pyplot as plt  # noqa: F401
+import pandas as pd  # noqa: F401
+import pyro  # noqa: F401
+import pytest
+import scipy.stats  # noqa: F401
+import sklearn.model_selection  # noqa: F401
+import torch
+from cosmic_ray.ast import ast_nodes, get_ast
+from cosmic_ray.mutating import mutate_code
+
+ROOT = Path(__file__).parents[1]
+PARTS = "model/test_references model/test_contract model/test_model model/test_extremes guide model/test_densities"
+DATA = "data reliability/test_loop training/test_experiment reliability/test_bad_inputs"
+LOOP = "training/test_run_folder reliability/test_loop training/test_experiment reliability/test_same_run"
+LOOP += " reliability/test_trust test_train reliability/test_bad_inputs"
+STEPS = "training/test_steps reliability/test_loop training/test_compiled_runs"
+JUDGED = "test_evaluate training/test_run reliability/test_bad_inputs"
+# Of a file the tests, from the quickest to those that take long; the first pattern that fits counts.
+TESTS = {
+    "training/report/*": "",
+    "training/*step*.py": STEPS,
+    "training/run.py": "training/test_run",
+    "training/figures.py": JUDGED,
+    "evaluate.py": JUDGED,
+    "data/*": DATA,
+    "model/*": PARTS,
+    "guide/*": PARTS,
+    "training/*": LOOP,
+    "train.py": LOOP,
+}
+# Tests that take long and see nothing that others do not: every name that an option takes, Inductor, processes.
+SLOW = "every_name or every_part or compiled_graph or goes_on or processes or precision"
+OPTIONS = ("-q", "-x", "-p", "no:cacheprovider", "--no-header", "-k", f"not ({SLOW})", "--timeout=0")
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """One change, and the test that noticed it; "" if none did."""
+
+    path: str
+    line: int
+    operator: str
+    occurrence: int
+    before: str = ""
+    after: str = ""
+    killed_by: str = ""
+
+
+class Failures:
+    """A plugin of pytest that notes what failed."""
+
+    def __init__(self) -> None:
+        self.names: list[str] = []
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if report.failed:
+            self.names.append(report.nodeid)
+
+
+def called(copy: Path, tests: list[str]) -> str:
+    """Calls tests in this process, from a copy of the tree; the first that failed."""
+    os.chdir(copy)
+    sys.path[:] = [str(copy), *(place for place in sys.path if place not in ("", str(ROOT)))]
+    for name in [name for name in sys.modules if name.split(".")[0] == "tests"]:
+        del sys.modules[name]  # this one, of the tree that is not changed
+    sys.dont_write_bytecode = True
+    failures = Failures()
+    code = pytest.main([*OPTIONS, f"--rootdir={copy}", *tests], plugins=[failures])
+    return next(iter(failures.names), "" if code == 0 else "the tests cannot be collected")
+
+
+def in_a_fork(work: Callable[[], str], limit: float, log: Path) -> str:
+    """What `work` returns; "time" if it takes longer than `limit` seconds."""
+    receiving, answer = os.pipe()
+    pid = os.fork()
+    if not pid:
+        os.setsid()  # what it starts goes with it
+        file = log.open("w")  # noqa: SIM115, the process ends with it
+        os.dup2(file.fileno(), 1)
+        os.dup2(file.fileno(), 2)
+        os.write(answer, work().encode())
+        os._exit(0)
+    os.close(answer)
+    ends, ended = time.monotonic() + limit, False
+    while time.monotonic() < ends and not ended:
+        time.sleep(0.05)
+        ended = bool(os.waitpid(pid, os.WNOHANG)[0])
+    if not ended:
+        os.killpg(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+    os.set_blocking(receiving, False)
+    try:
+        said = os.read(receiving, 1 << 12).decode()
+    except BlockingIOError:
+        said = ""
+    os.close(receiving)
+    return said if ended else "time"
+
+
+def left_alone(source: str) -> set[tuple[int, int]]:
+    """Lines and columns of annotations, and of numbers that arguments have by default."""
+    parts: list[ast.expr | None] = []
+    for node in ast.walk(ast.parse(source)):
+        parts += [getattr(node, "annotation", None), getattr(node, "returns", None)]
+        if isinstance(node, ast.arguments):
+            defaults = [*node.defaults, *node.kw_defaults]
+            parts += [d for d in defaults if d is not None and not isinstance(d, ast.Lambda)]
+    found: set[tuple[int, int]] = set()
+    for part in [part for part in parts if part is not None]:
+        for line in range(part.lineno, (part.end_lineno or 0) + 1):
+            first = part.col_offset if line == part.lineno else 0
+            last = part.end_col_offset or 0 if line == part.end_lineno else 200
+            found |= {(line, column) for column in range(first, last)}
+    return found
+
+
+def tests_of(path: str) -> list[str]:
+    """The tests that are called where a file has changed."""
+    named = next((tests for pattern, tests in TESTS.items() if fnmatch(path, pattern)), "")
+    return [f"tests/{name}" if (ROOT / "tests" / name).is_dir() else f"tests/{name}.py" for name in named.split()]
+
+
+def files() -> Iterator[str]:
+    for path in sorted(ROOT.glob("*.py")) + sorted(ROOT.glob("*/**/*.py")):
+        if tests_of(name := str(path.relative_to(ROOT))):
+            yield name
+
+
+def mutants(count: int, seed: int) -> list[Mutant]:
+    """A sample of the places that can be changed, and of what they can be changed into."""
+    places: dict[tuple[str, int, int], list[Mutant]] = defaultdict(list)
+    names = [name for name in cosmic_ray.plugins.operator_names() if "Variable" not in name]
+    for path in files():
+        source = (ROOT / path).read_text()
+        alone, nodes = left_alone(source), list(ast_nodes(get_ast(source)))
+        for name in names:
+            operator = cosmic_ray.plugins.get_operator(name)()
+            positions = (start for node in nodes for start, _ in operator.mutation_positions(node))
+            for occurrence, (line, column) in enumerate(positions):
+                if (line, column) not in alone:
+                    places[path, line, column].append(Mutant(path, line, name, occurrence))
+    rng = random.Random(seed)
+    chosen = rng.sample(sorted(places), min(count, len(places)))
+    print(f"{len(places)} places in {len({place[0] for place in places})} files; of them {len(chosen)}", flush=True)
+    return [rng.choice(places[place]) for place in chosen]
+
+
+def tried(mutant: Mutant, copy: Path, limit: float) -> Mutant | None:
+    """What became of a change; None where it changes nothing."""
+    path = copy / mutant.path
+    source = path.read_text()
+    changed = mutate_code(source, cosmic_ray.plugins.get_operator(mutant.operator)(), mutant.occurrence) or source
+    try:
+        if ast.dump(ast.parse(changed)) == ast.dump(ast.parse(source)):
+            return None
+    except SyntaxError:
+        return None
+    pairs = zip(source.splitlines(), changed.splitlines(), strict=False)
+    before, after = next(((a.strip(), b.strip()) for a, b in pairs if a != b), ("", ""))
+    path.write_text(changed)
+    try:
+        by = in_a_fork(lambda: called(copy, tests_of(mutant.path)), limit, copy.with_suffix(".log"))
+    finally:
+        path.write_text(source)
+    return Mutant(**asdict(mutant) | {"before": before, "after": after, "killed_by": by})
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.mutants", description=__doc__.splitlines()[0])
+    parser.add_argument("--count", type=int, default=120, help="how many changes")
+    parser.add_argument("--seed", type=int, default=0, help="of the sample")
+    parser.add_argument("--limit", type=float, default=600, help="seconds that the tests of a change may take")
+    parser.add_argument("--part", default="0/1", help="of the sample: 0/2 and 1/2 are its halves")
+    parser.add_argument("--out", type=Path, default=Path(".mutants"), help="what is found")
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    which, parts = map(int, options.part.split("/"))
+    copy = options.out.absolute() / f"tree{which}"
+    shutil.rmtree(copy, ignore_errors=True)
+    for name in subprocess.check_output(["git", "ls-files"], cwd=ROOT, text=True).splitlines():
+        if (ROOT / name).exists():
+            (copy / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, copy / name)
+    compileall.compile_dir(copy, quiet=1, invalidation_mode=py_compile.PycInvalidationMode.CHECKED_HASH)
+    found: list[Mutant] = []
+    with (options.out / f"part{which}.jsonl").open("w") as file:
+        for mutant in mutants(options.count, options.seed)[which::parts]:
+            if result := tried(mutant, copy, options.limit):
+                found.append(result)
+                print(json.dumps(asdict(result)), file=file, flush=True)
+    survived = [mutant for mutant in found if not mutant.killed_by]
+    for mutant in survived:
+        print(f"{mutant.path}:{mutant.line}\n  - {mutant.before}\n  + {mutant.after}")
+    share = 1 - len(survived) / max(1, len(found))
+    print(f"{len(found) - len(survived)} of {len(found)} noticed, {share:.0%}")
+    return int(share < 0.9)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

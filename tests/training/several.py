@@ -1,0 +1,9 @@
+"""Runs of train.py one after the other in the same processes: torchrun ... -m tests.training.several "[[...], [...]]"."""
+
+import json
+import sys
+
+import train
+
+if __name__ == "__main__":
+    sys.exit(next((code for arguments in json.loads(sys.argv[1]) if (code := train.main(arguments))), 0))
