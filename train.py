@@ -109,8 +109,7 @@ def train(
         kept = {"settings": folder.claimed, "data": lab.fingerprints, "environment": environment(lab.device)}
         moves = optimizer(list(lab.objective.parameters()))
         legality.check_optimizer(moves)
-        size = min(batch_size, len(lab.dataset.train))
-        room.check_step(lab.objective, lab.first_data, size, lab.device)
+        room.check_step(lab.objective, lab.first_data, min(batch_size, len(lab.dataset.train)), lab.device)
         telling = Telling(log(folder.path) if log and processes.first else None)
         legality.check_fewest(lab.objective, lab.first_data, fewest(len(lab.dataset.train), batch_size, processes))
         state = State(lab.objective, moves, lab.device, processes, record=kept)

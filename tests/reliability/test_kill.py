@@ -86,7 +86,7 @@ def test_a_killed_run_goes_on_to_the_same_end(runs, straight):
     """A sample of the points; all of them are tried by `make check`."""
     options, path, found = straight
     assert found["points"] >= 60
-    points = range(3, found["points"], found["points"] // 7)
+    points = range(3, found["points"], found["points"] // 4)
     assert all_the_same(runs, options, path, [{"at": at} for at in points]) == len(points)
 
 

@@ -54,7 +54,21 @@ class Given(dist.Normal):
         return dist.Normal(self.loc, self.scale).log_prob(value).sum(-1)
 
 
-def test_a_compiled_run_goes_on_bit_for_bit(small, tmp_path, monkeypatch, capsys):
+@pytest.fixture
+def uncompiled(monkeypatch):
+    """The graph as it was traced: what Inductor makes of it is another test's."""
+    monkeypatch.setattr("training.compiled_step.compile_graph", lambda graph, examples: graph)
+
+
+@pytest.fixture(params=["traced", pytest.param("compiled", marks=pytest.mark.slow)])
+def compiler(request):
+    """The graph as it was traced, and what Inductor makes of it, which takes long: test_steps.py looks at one."""
+    if request.param == "traced":
+        request.getfixturevalue("uncompiled")
+
+
+@pytest.mark.usefixtures("compiler")
+def test_a_compiled_run_goes_on_bit_for_bit(small, tmp_path, capsys):
     cycles = ["--annealing", "Cyclical", "--annealing.epochs", 2]
     options = [*small, "--compile", "on", *cycles, "--elbo", "Trace_ELBO"]
     assert run(*options, "--epochs", 4, "--out", tmp_path / "straight") == 0
@@ -67,22 +81,17 @@ def test_a_compiled_run_goes_on_bit_for_bit(small, tmp_path, monkeypatch, capsys
             signal.raise_signal(signal.SIGTERM)
         original(self, index)
 
-    monkeypatch.setattr(train.Steps, "__call__", stop_at_the_eighth)
-    assert run(*options, "--epochs", 4, "--out", tmp_path / "stopped") == 143
-    monkeypatch.undo()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(train.Steps, "__call__", stop_at_the_eighth)
+        assert run(*options, "--epochs", 4, "--out", tmp_path / "stopped") == 143
     assert checkpoint.load(tmp_path / "stopped", "cpu")["step"] == 8
     assert run("--out", tmp_path / "stopped", "--resume") == 0
     assert metrics(tmp_path / "stopped") == metrics(tmp_path / "straight")
     assert same(state(tmp_path / "stopped"), state(tmp_path / "straight"))
 
 
-@pytest.fixture
-def uncompiled(monkeypatch):
-    """The graph as it was traced: what Inductor makes of it is another test's."""
-    monkeypatch.setattr("training.compiled_step.compile_graph", lambda graph, examples: graph)
-
-
-def test_how_steps_are_taken_is_kept_unless_it_is_said(small, tmp_path, capsys, monkeypatch, uncompiled):
+@pytest.mark.usefixtures("uncompiled")
+def test_how_steps_are_taken_is_kept_unless_it_is_said(small, tmp_path, capsys, monkeypatch):
     assert run(*small, "--epochs", 1, "--out", tmp_path / "run") == 0
     monkeypatch.setattr("training.steps._REPAYS", 1)
     for epochs, option, kind in (
@@ -94,7 +103,8 @@ def test_how_steps_are_taken_is_kept_unless_it_is_said(small, tmp_path, capsys, 
         assert f"step: {kind}" in capsys.readouterr().out
 
 
-def test_a_compiled_run_that_is_not_finite_leaves_with_4(small, tmp_path, capsys, uncompiled):
+@pytest.mark.usefixtures("uncompiled")
+def test_a_compiled_run_that_is_not_finite_leaves_with_4(small, tmp_path, capsys):
     sgd = ["--optimizer", "SGD", "--optimizer.lr", "1e30", "--compile", "on"]
     assert run(*small, *sgd, "--epochs", 5, "--out", tmp_path / "run") == 4
     assert "not finite at step" in capsys.readouterr().err
