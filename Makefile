@@ -4,7 +4,7 @@ VENV := .venv
 READY := $(VENV)/.ready
 RUN := $(VENV)/bin/python
 
-.PHONY: train test check docs matrix card clean
+.PHONY: train test check docs matrix mutants card clean
 
 train: $(READY)
 	$(RUN) train.py --epochs 500 --out runs/digits --overwrite
@@ -29,6 +29,11 @@ docs: $(READY)
 # Every legal combination of prior, likelihood and guide trains; every illegal one is refused.
 matrix: $(READY)
 	OMP_NUM_THREADS=1 $(RUN) -m pytest -n auto tests/test_matrix.py -m matrix
+
+# A sample of small changes to the training program, each of which a test has to notice; hours on one core.
+mutants: $(READY)
+	$(RUN) -m pip install --quiet --disable-pip-version-check "cosmic-ray>=8.4"
+	OMP_NUM_THREADS=1 $(RUN) -m tests.mutants
 
 # On a machine with a CUDA card: tests, speed, 20 epochs and host waits, in benchmarks/DATE-card.md.
 card: $(READY)

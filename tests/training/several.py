@@ -1,4 +1,4 @@
-"""Runs of train.py one after the other in the same processes: torchrun ... -m tests.training.several "[[...], [...]]"."""
+"""Runs of train.py, one after the other in the same processes: torchrun ... -m tests.training.several JSON."""
 
 import json
 import sys
