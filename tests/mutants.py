@@ -198,24 +198,32 @@ def main() -> int:
     parser.add_argument("--count", type=int, default=120, help="how many changes")
     parser.add_argument("--seed", type=int, default=0, help="of the sample")
     parser.add_argument("--limit", type=float, default=600, help="seconds that the tests of a change may take")
-    parser.add_argument("--part", default="0/1", help="of the sample: 0/2 and 1/2 are its halves")
+    parser.add_argument("--processes", type=int, default=1, help="how many at a time")
     parser.add_argument("--out", type=Path, default=Path(".mutants"), help="what is found")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    which, parts = map(int, options.part.split("/"))
-    copy = options.out.absolute() / f"tree{which}"
-    shutil.rmtree(copy, ignore_errors=True)
+    out = options.out.absolute()
+    shutil.rmtree(out, ignore_errors=True)
     for name in subprocess.check_output(["git", "ls-files"], cwd=ROOT, text=True).splitlines():
-        if (ROOT / name).exists():
-            (copy / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(ROOT / name, copy / name)
-    compileall.compile_dir(copy, quiet=1, invalidation_mode=py_compile.PycInvalidationMode.CHECKED_HASH)
-    found: list[Mutant] = []
-    with (options.out / f"part{which}.jsonl").open("w") as file:
-        for mutant in mutants(options.count, options.seed)[which::parts]:
-            if result := tried(mutant, copy, options.limit):
-                found.append(result)
-                print(json.dumps(asdict(result)), file=file, flush=True)
+        if (ROOT / name).exists() and "/wild/" not in name:
+            (out / "tree0" / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, out / "tree0" / name)
+    compileall.compile_dir(out / "tree0", quiet=1, invalidation_mode=py_compile.PycInvalidationMode.CHECKED_HASH)
+    chosen = mutants(options.count, options.seed)
+    started = []
+    for which in range(options.processes):
+        if which:
+            shutil.copytree(out / "tree0", out / f"tree{which}")
+        if not (pid := os.fork()):
+            with (out / f"part{which}.jsonl").open("w") as file:
+                for mutant in chosen[which :: options.processes]:
+                    if result := tried(mutant, out / f"tree{which}", options.limit):
+                        print(json.dumps(asdict(result)), file=file, flush=True)
+            os._exit(0)
+        started.append(pid)
+    for pid in started:
+        os.waitpid(pid, 0)
+    found = [Mutant(**json.loads(line)) for path in sorted(out.glob("*.jsonl")) for line in path.open()]
     survived = [mutant for mutant in found if not mutant.killed_by]
     for mutant in survived:
         print(f"{mutant.path}:{mutant.line}\n  - {mutant.before}\n  + {mutant.after}")

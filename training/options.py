@@ -45,7 +45,10 @@ class Parser(jsonargparse.ArgumentParser):
             trust.command_line(self._given)
         except ValueError as error:
             self.error(str(error))
-        return super().parse_args(args, *more, **settings)
+        try:
+            return super().parse_args(args, *more, **settings)
+        except UnicodeDecodeError as error:
+            self.error(f"--config takes a YAML file, and what is given is no text: {error.reason}")
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         """Prints one message and leaves with 2."""

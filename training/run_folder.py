@@ -182,6 +182,8 @@ class RunFolder:
     def summarize(self, part: dict[str, Any]) -> None:
         """Adds to summary.json, which a training and an evaluation may do at once."""
         with FileLock(self.path / _SUMMARY_LOCK, timeout=30):
+            for leftover in self.path.glob(f".summary.json.*{PARTIAL}"):  # a killed process's: nobody else writes now
+                leftover.unlink(missing_ok=True)
             self._write_json("summary.json", self.summary() | part)
 
     def summary(self) -> dict[str, Any]:

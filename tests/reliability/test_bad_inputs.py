@@ -2,6 +2,7 @@
 
 import io
 import json
+import sys
 import zipfile
 
 import numpy as np
@@ -66,6 +67,7 @@ def options():
     for value in ("JitTrace_ELBO", "RenyiELBO", "Trace_MMD", "TraceGraph_ELBO", "ELBO"):
         yield "--elbo", value
     yield from (("--checkpoint", "worst"), ("--checkpoint", "best"), ("--nothing", "1"), ("--config", "nowhere.yaml"))
+    yield "--config", sys.executable
     yield from (("--latent", "100000000"), ("--hidden", "1000000000"), ("--hidden", "[1000000, 1000000]"))
 
 

@@ -161,3 +161,10 @@ def test_a_crash_at_any_rename_leaves_a_checkpoint(tmp_path, monkeypatch, surviv
     checkpoint.save(tmp_path, state(4))
     assert checkpoint.load(tmp_path, "cpu")["step"] == 4
     assert not list(tmp_path.glob("*.partial")), "nothing half-written stays"
+
+
+def test_what_a_process_that_was_killed_left_of_a_summary_goes_with_the_next_one(tmp_path):
+    (tmp_path / ".summary.json.abc.partial").write_text("{")
+    RunFolder(tmp_path).summarize({"test": 1})
+    assert RunFolder(tmp_path).summary() == {"test": 1}
+    assert not list(tmp_path.glob(".*.partial"))
