@@ -238,3 +238,16 @@ def test_a_step_that_is_not_finite_names_its_term(small, tmp_path, capsys):
     assert "the largest parameter is model." in said or "the largest parameter is guide." in said
     assert "--optimizer.lr" in said
     assert len(said.splitlines()) <= 3
+
+
+@pytest.mark.parametrize("left", ["nothing", "an older one"])
+def test_the_best_checkpoint_is_kept_by_the_next_start_of_a_run_that_was_killed_before_it_did(small, tmp_path, left):
+    out = tmp_path / "run"
+    assert train.main([*small, "--data.validation", "0.5", "--epochs", "1", "--out", str(out)]) == 0
+    best = out / checkpoint.FILES["best"]
+    best.unlink()
+    if left == "an older one":
+        best.write_bytes((out / checkpoint.FILES["previous"]).read_bytes())
+    assert train.main(["--out", str(out), "--resume"]) == 0
+    steps = [checkpoint.load(out, "cpu", name)["step"] for name in ("last", "best", "previous")]
+    assert steps == [2, 2, 0]
