@@ -60,14 +60,20 @@ class _Mirrored(Coded):
 
 
 class ARM(_Mirrored):
-    """[f(b) - f(b')] (u - 1/2) (Yin and Zhou, 2019, ARM: Augment-REINFORCE-Merge Gradient)."""
+    """The difference of two mirrored sets of bits, weighed by the uniform that they share.
+
+    [f(b) - f(b')] (u - 1/2) (Yin and Zhou, 2019, ARM: Augment-REINFORCE-Merge Gradient, arXiv 1807.11143).
+    """
 
     def factor(self, u: Tensor, logits: Tensor, b: Tensor, mirrored: Tensor) -> Tensor:
         return u - 0.5
 
 
 class DisARM(_Mirrored):
-    """1/2 [f(b) - f(b')] (-1)^b' 1[b != b'] sigmoid(|l|), ARM's expectation given the two (Dong et al., 2020, DisARM).
+    """ARM's expectation given its two sets of bits.
+
+    1/2 [f(b) - f(b')] (-1)^b' 1[b != b'] sigmoid(|l|), c of ARM averaged over u (Dong et al., 2020, DisARM, arXiv
+    2006.10680).
 
     The same was found by Yin et al., 2020, as the unbiased uniform gradient U2G.
     """

@@ -19,7 +19,11 @@ from elbolab.programs.draw import Draw
 
 
 class MuProp(Coded):
-    """c = f(m) + f'(m) (z - m), f's tangent at q's mean m (Gu et al., 2016, MuProp); K + 1 decoder evaluations."""
+    """The score function less the tangent of f at q's mean, whose expectation is put back.
+
+    c = f(m) + f'(m) (z - m), f's tangent at q's mean m (Gu et al., 2016, MuProp, arXiv 1511.05176); K + 1 decoder
+    evaluations.
+    """
 
     def estimate(self, draw: Draw) -> Estimate:
         codes = Codes.of(draw)
@@ -36,7 +40,9 @@ class MuProp(Coded):
 
 
 class REBAR(Coded):
-    """c = eta f(s(z~ / t)), z~ the noisy logits given the drawn codes (Tucker et al., 2017, REBAR).
+    """The score function less f at a relaxation of the codes, whose expectation is put back by two paths.
+
+    c = eta f(s(z~ / t)), z~ the noisy logits given the drawn codes (Tucker et al., 2017, REBAR, arXiv 1703.07370).
 
     [f(b) - c] d log q(b) + eta d f(s(z / t)) - eta d f(s(z~ / t)), s the sigmoid or the softmax. z and z~ share their
     noise and have the same value, but depend on the logits as draws do before and after b is known; so that two decoder
@@ -67,7 +73,9 @@ class REBAR(Coded):
 
 
 class RELAX(Coded):
-    """REBAR with c = eta f(s(z~ / t)) + r(z~, x), eta and the network r learned (Grathwohl et al., 2018, RELAX).
+    """REBAR with a network in its control variate, which is learned.
+
+    c = eta f(s(z~ / t)) + r(z~, x), eta and the network r learned (Grathwohl et al., 2018, RELAX, arXiv 1711.00123).
 
     They minimise the square of the gradient with respect to q's logits, and so its variance; their gradients reach
     nothing else. Give them to an optimiser after the first step, which tells the network its input's size. Two decoder

@@ -15,7 +15,9 @@ from elbolab.programs.sites import base, role
 
 
 class ARMS(Coded):
-    """1/(K - 1) sum_k [f(b_k) - mean f] b_k / (1 - r), r the correlation of two of K antithetic bits.
+    """The score function of K antithetic bits, weighed for their correlation.
+
+    1/(K - 1) sum_k [f(b_k) - mean f] b_k / (1 - r), r the correlation of two of K antithetic bits.
 
     u_k = 1 - (1 - d_k)^(K - 1), d uniform on the simplex, are uniform each and repel one another; b_k = 1[u_k > 1 - p]
     or 1[u_k < p], whichever has the smaller r. r is known: two are both 1, or in the other case both 0, with the

@@ -151,7 +151,9 @@ class DisARMTree(_Tree):
 
 
 class DisARMIW(_Coupled):
-    """1/2 v [f(z) - f(z')] (d log q(z) - d log q(z')), v = q(z) q(z') / the probability of the pair, code by code.
+    """The score of a pair of codes, weighed by how likely the coupling makes it.
+
+    1/2 v [f(z) - f(z')] (d log q(z) - d log q(z')), v = q(z) q(z') / the probability of the pair, code by code.
 
     The stick is broken in the order of rising probabilities, so that no bit is likelier than 1/2 and every pair that
     differs can be drawn: v = (1 - p_c) prod over i < c of (1 - p_i)^2 / (1 - 2 p_i), c the first node where they part.

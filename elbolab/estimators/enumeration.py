@@ -14,7 +14,9 @@ from elbolab.programs.draw import Draw
 
 
 class Enumeration(Estimator):
-    """sum_z q(z|x) [log p(x, z) - log q(z|x)] over all z: exact, its gradient too, and without variance.
+    """The ELBO as a sum over all values of the codes: nothing is drawn.
+
+    sum_z q(z|x) [log p(x, z) - log q(z|x)] over all z: exact, its gradient too, and without variance.
 
     Latents may depend on one another. The cost is a decoder evaluation for each of the 2^n values of n bits, n values
     of a code with n categories, and the product over several. Pyro's `TraceEnum_ELBO` enumerates by sites.

@@ -15,7 +15,9 @@ from elbolab.programs.kl import analytic_kl, closed_forms
 
 
 class FreeBits(Reparameterised):
-    """E_q[log p(x|z)] - sum_j max(nats, KL_j), KL_j the mean over the batch of a coordinate's KL in closed form.
+    """The ELBO with a KL per coordinate that costs nothing below a number of nats.
+
+    E_q[log p(x|z)] - sum_j max(nats, KL_j), KL_j the mean over the batch of a coordinate's KL in closed form.
 
     At most the ELBO, and so a lower bound on log p(x) that is looser the more nats are free; its gradient is pathwise
     and unbiased for it, with one decoder evaluation per particle. A latent whose coordinates are not independent in

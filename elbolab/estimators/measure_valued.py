@@ -64,7 +64,9 @@ DIFFERENCES: dict[type[Distribution], Callable[..., Iterator[Difference]]] = {
 
 
 class MeasureValued(Estimator):
-    """1/K sum_k sum_j c_j [f(z_k with q+ for z_j) - f(z_k with q- for z_j)] dl_j, f = log p(x, z) - log q(z|x).
+    """The difference of f at two draws for every coordinate of the latents, by weak derivatives of q.
+
+    1/K sum_k sum_j c_j [f(z_k with q+ for z_j) - f(z_k with q- for z_j)] dl_j, f = log p(x, z) - log q(z|x).
 
     The mean of a Normal by Weibull steps and its scale by a two-sided Maxwell draw, the two of a pair coupled; bits by
     p (1 - p) [f(1) - f(0)], which is exact but for the other bits; Poisson by f(z + 1) - f(z). Asks for no derivative

@@ -55,7 +55,9 @@ class IWAE(_Pathwise):
 
 
 class IWAEStickingTheLanding(_Pathwise):
-    """sum_k w~_k d/dz log w_k dz_k/dphi, the score left out: biased for K > 1, as E[w~_k d log q(z_k)] is not 0.
+    """The gradient of the bound without the score, which is biased for K > 1.
+
+    sum_k w~_k d/dz log w_k dz_k/dphi: what is left out, E[w~_k d log q(z_k)], is not 0.
 
     Kept to be compared with (*Roeder et al., 2017, Sticking the Landing*; the bias: *Tucker et al., 2018, Doubly
     Reparameterized Gradient Estimators for Monte Carlo Objectives*). At K = 1 it is StickingTheLanding.
@@ -70,7 +72,9 @@ class IWAEStickingTheLanding(_Pathwise):
 
 
 class CIWAE(_Pathwise):
-    """beta ELBO + (1 - beta) L_K from the same particles, total derivative; unbiased.
+    """A mixture of the ELBO and L_K from the same particles, by its total derivative; unbiased.
+
+    beta ELBO + (1 - beta) L_K.
 
     *Rainforth et al., 2018, Tighter Variational Bounds are Not Necessarily Better*.
     """

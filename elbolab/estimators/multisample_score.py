@@ -94,7 +94,9 @@ class VIMCOStar(_MultiSampleScore):
 
 
 class OVIS(_MultiSampleScore):
-    """s_k = -log(1 - w~_k) + gamma [w~_k + log(1 - 1/K)] (Lievin et al., 2020, arXiv 2008.01998).
+    """The score function of the multi-sample bound, with baselines for many particles or for few.
+
+    s_k = -log(1 - w~_k) + gamma [w~_k + log(1 - 1/K)] (Lievin et al., 2020, arXiv 2008.01998).
 
     *Optimal Variance Control of the Score Function Gradient Estimator for Importance Weighted Bounds*; gamma is 1 for
     many effective particles, 0 for one. At gamma = 0 it is VIMCOStar and unbiased for L. What gamma adds depends on
@@ -133,7 +135,9 @@ class OVIS(_MultiSampleScore):
 
 
 class OVISMonteCarlo(_MultiSampleScore):
-    """c_k = 1/S sum_s [L - w~_k with z_s in the place of z_k], S draws more; unbiased.
+    """The score function of the multi-sample bound, with baselines from further draws; unbiased.
+
+    c_k = 1/S sum_s [L - w~_k with z_s in the place of z_k], S draws more; unbiased.
 
     What the best baseline is the expectation of, estimated (Lievin et al., 2020, arXiv 2008.01998). L has K particles,
     and there are K + S decoder evaluations.

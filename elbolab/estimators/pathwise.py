@@ -13,7 +13,10 @@ from elbolab.programs.kl import closed_forms
 
 
 class Pathwise(Reparameterised):
-    """The total derivative of log p(x, z) - log q(z|x) at drawn z (Kingma and Welling, 2014, SGVB-A)."""
+    """The total derivative of the ELBO along the draws.
+
+    d [log p(x, z) - log q(z|x)] at drawn z (Kingma and Welling, 2014, SGVB-A, arXiv 1312.6114).
+    """
 
     mixed_data = True
 
@@ -23,7 +26,9 @@ class Pathwise(Reparameterised):
 
 
 class PathwiseAnalyticKL(Reparameterised):
-    """log p(x|z) at drawn z - KL(q || p) in closed form where there is one (Kingma and Welling, 2014, SGVB-B).
+    """The pathwise gradient with KL(q || p) in closed form where there is one.
+
+    log p(x|z) at drawn z - KL(q || p) (Kingma and Welling, 2014, SGVB-B, arXiv 1312.6114).
 
     A latent's KL is in closed form where one is registered, where the latent's prior depends on nothing that the guide
     draws given it, and where both programs mask it alike; else it is log q - log p at the drawn z.
@@ -39,7 +44,9 @@ class PathwiseAnalyticKL(Reparameterised):
 
 
 class StickingTheLanding(Reparameterised):
-    """The path derivative alone: d/dz [log p(x, z) - log q(z|x)] dz/dphi (Roeder et al., 2017, Sticking the Landing).
+    """The path derivative alone, without the score of q.
+
+    d/dz [log p(x, z) - log q(z|x)] dz/dphi (Roeder et al., 2017, Sticking the Landing, arXiv 1703.09194).
 
     The total derivative, less the score d log q(z|x) / dphi at z held still, whose expectation is 0. At the exact
     posterior nothing is left: the gradient is 0 for every draw. Far from it the score may cancel noise instead.

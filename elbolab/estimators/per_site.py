@@ -40,7 +40,9 @@ class Plan:
 
 
 class PerSite(Estimator):
-    """sum_v 1/K sum_k w log(p / q), v the values of enumerated latents, w their probability given the other draws.
+    """An estimator of its own for every latent of a guide.
+
+    sum_v 1/K sum_k w log(p / q), v the values of enumerated latents, w their probability given the other draws.
 
     Enumeration sums a bit or code out, also where other latents depend on it: those are drawn for each of its values.
     Pathwise and StickingTheLanding take the derivative through the draw; REINFORCE and RLOO add (w f_s - b) d log q(s),

@@ -34,7 +34,11 @@ class _Through(Coded):
 
 
 class StraightThrough(_Through):
-    """df/dz at the drawn codes, h their mean (Bengio, Leonard and Courville, 2013); one decoder evaluation."""
+    """The slope of f at the drawn codes, taken for that along their mean; biased.
+
+    df/dz at the drawn codes, h their mean (Bengio, Leonard and Courville, 2013, arXiv 1308.3432); one decoder
+    evaluation.
+    """
 
     def path(self, codes: Codes) -> Latents:
         return codes.mean()
@@ -58,11 +62,17 @@ class _Tempered(_Through):
 
 
 class STGumbel(_Tempered):
-    """df/dz at the drawn codes, h their relaxation (Jang, Gu and Poole, 2017); one decoder evaluation."""
+    """The slope of f at the drawn codes, taken for that along their relaxation; biased.
+
+    df/dz at the drawn codes, h their relaxation (Jang, Gu and Poole, 2017, arXiv 1611.01144); one decoder evaluation.
+    """
 
 
 class GumbelRao(_Tempered):
-    """STGumbel, averaged over the noise given the codes (Paulus, Maddison and Krause, 2021); one decoder evaluation."""
+    """STGumbel, averaged over the noise given the codes; biased.
+
+    One decoder evaluation (Paulus, Maddison and Krause, 2021, arXiv 2010.04838).
+    """
 
     def __init__(
         self, num_particles: int = 1, *, samples: int = 10, temperature: float = 2 / 3, **options: Any
@@ -86,7 +96,9 @@ class GumbelRao(_Tempered):
 
 
 class GappedStraightThrough(_Tempered):
-    """df/dz at the drawn codes, h = s((l + m) / t), m what makes z lead by a gap (Fan et al., 2022, arXiv 2206.07235).
+    """The slope of f at the drawn codes, taken for that along logits with a gap; biased.
+
+    df/dz at the drawn codes, h = s((l + m) / t), m what makes z lead by a gap (Fan et al., 2022, arXiv 2206.07235).
 
     The constant m raises the drawn entry to the largest and lowers the others until they are the gap below it: what
     STGumbel gets from noise, without the noise. Biased; one decoder evaluation.
@@ -111,7 +123,9 @@ class GappedStraightThrough(_Tempered):
 
 
 class ReinMax(_Tempered):
-    """df/dz at the drawn codes, dh/dl = 2 J((p_t + z) / 2) - J(p) / 2 (Liu et al., 2023, arXiv 2304.08612).
+    """Straight-through by Heun's rule, exact to second order; biased.
+
+    df/dz at the drawn codes, dh/dl = 2 J((p_t + z) / 2) - J(p) / 2 (Liu et al., 2023, arXiv 2304.08612).
 
     J(m) = diag(m) - m m^T is the derivative of softmax where it is m, p = softmax(l), p_t = softmax(l / t): Heun's rule
     where StraightThrough is Euler's. Biased; exact at t = 1 for an f that is quadratic in each code given the others.
@@ -142,9 +156,12 @@ class ReinMax(_Tempered):
 
 
 class Concrete(_Tempered):
-    """df/dz at the relaxed codes, h the same (Maddison, Mnih and Teh, 2017; Jang, Gu and Poole, 2017).
+    """The pathwise gradient with the codes replaced by their relaxation; biased.
 
-    The pathwise gradient with the codes replaced by their relaxation; two decoder evaluations, the other for the bound.
+    df/dz at the relaxed codes, h the same (Maddison, Mnih and Teh, 2017, arXiv 1611.00712; Jang, Gu and Poole, 2017,
+    arXiv 1611.01144).
+
+    Two decoder evaluations, the other for the bound.
     """
 
     def estimate(self, draw: Draw) -> Estimate:

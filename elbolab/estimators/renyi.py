@@ -76,7 +76,9 @@ class VRDReG(_VariationalRenyi):
 
 
 class CUBO(MultiSample):
-    """The guide descends 1/n log 1/K sum_k w_k^n, an estimate of 1/n log E_q[w^n] >= log p(x); the model ascends L_K.
+    """The guide descends an estimate of an upper bound on log p(x), and the model ascends L_K.
+
+    The guide descends 1/n log 1/K sum_k w_k^n, an estimate of 1/n log E_q[w^n] >= log p(x); the model ascends L_K.
 
     [(1 - n) w~_k + n w~_k^2] d/dz log w_k dz_k/dphi, w~ the n-th powers divided by their sum: the VR-IWAE bound's
     double reparameterisation at alpha = 1 - n, as the plain one's noise is large; at the exact posterior every draw's

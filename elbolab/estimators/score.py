@@ -126,7 +126,7 @@ class NVIL(MovingAverage):
     b maximises -(f - b(x) - c)^2, in the surrogate, so that the optimiser of model and guide trains it too; give its
     parameters to an optimiser after the first step, which tells the network its input's size. Unbiased; with
     `normalize` only up to a factor, and that factor moves with training (*Mnih and Gregor, 2014, Neural Variational
-    Inference and Learning in Belief Networks*).
+    Inference and Learning in Belief Networks*, arXiv 1402.0030).
     """
 
     variance: Tensor
@@ -184,7 +184,7 @@ class RLOO(_Local):
     1/K sum_k (f_k - 1/(K-1) sum_{j != k} f_j) d log q(z_k|x), f as in REINFORCE; unbiased (*Salimans and Knowles, 2014,
     On Using Control Variates with Stochastic Approximation for Variational Bayes*; *Kool et al., 2019,
     Buy 4 REINFORCE Samples, Get a Baseline for Free*). With the whole of log w as f it is the gradient of the
-    log-variance loss (*Richter et al., 2020, VarGrad*).
+    log-variance loss (*Richter et al., 2020, VarGrad*, arXiv 2010.10436).
     """
 
     least_particles = 2
@@ -211,7 +211,8 @@ class VIMCO(MultiSample):
     """The score function of the multi-sample bound L = log 1/K sum_k w_k, a baseline for every particle.
 
     sum_k (L - L_-k) d log q(z_k|x) + sum_k w~_k d log w_k, where L_-k has the geometric mean of the other weights in
-    the place of w_k; unbiased for L (*Mnih and Rezende, 2016, Variational Inference for Monte Carlo Objectives*).
+    the place of w_k; unbiased for L (*Mnih and Rezende, 2016, Variational Inference for Monte Carlo Objectives*, arXiv
+    1602.06725).
     """
 
     conditions: tuple[Condition, ...] = (WHOLE_DATA,)

@@ -60,7 +60,9 @@ def others(values: Tensor) -> Tensor:
 
 
 class DoubleCV(_LeaveOneOut):
-    """1/K sum_k [f_k + c_k - mean of f_j + c_j, j != k] d log q(z_k|x) - a (1/K sum_k g_k) dm, c_k = a G_k (z_k - m).
+    """Leave-one-out REINFORCE with the slope at the other particles as a second control variate; unbiased.
+
+    1/K sum_k [f_k + c_k - mean of f_j + c_j, j != k] d log q(z_k|x) - a (1/K sum_k g_k) dm, c_k = a G_k (z_k - m).
 
     Where f is nearly linear, c_k is nearly what varies in it; its expectation is taken off again, dm standing for the
     mean's derivative. The number a is learnt (Titsias and Shi, 2022, Double Control Variates for Gradient Estimation in
@@ -86,7 +88,9 @@ class DoubleCV(_LeaveOneOut):
 
 
 class RODEO(_LeaveOneOut):
-    """1/K sum_k {[f_k - mean of f_j + a (A h_j)(z_j) over j != k] d log q(z_k|x) + b (A (h'_k d log q))(z_k)}.
+    """Leave-one-out REINFORCE with Stein operators of learnt functions as control variates; unbiased.
+
+    1/K sum_k {[f_k - mean of f_j + a (A h_j)(z_j) over j != k] d log q(z_k|x) + b (A (h'_k d log q))(z_k)}.
 
     (A h)(z) = 1/D sum_i [E_q(y_i) h(z with y_i for z_i) - h(z)], a Stein operator: E_q[A h] = 0 for every h. h_k and
     h'_k are a network's two outputs, its inputs G_k (z - mean of z_j over j != k), f's tangent, and the mean of f_j; at

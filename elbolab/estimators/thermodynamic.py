@@ -13,7 +13,9 @@ from elbolab.programs.draw import Draw
 
 
 class TVO(MultiSample):
-    """sum_s (b_s+1 - b_s) E_pi_b_s[log w] from one set of particles, v the weights' b_s-th powers divided by their sum.
+    """A Riemann sum of the thermodynamic integral between the ELBO and log p(x).
+
+    sum_s (b_s+1 - b_s) E_pi_b_s[log w] from one set of particles, v the weights' b_s-th powers divided by their sum.
 
     The gradient is E_pi[d log w] + Cov_pi[log w, d log pi], pi ~ q^(1 - b) p^b, for model and guide, z held still. The
     sum is a lower bound on log p(x), the ELBO for one partition, and tighter with more; its estimate and the gradient

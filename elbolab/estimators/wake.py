@@ -32,7 +32,9 @@ class _Wake(MultiSample):
 
 
 class WakePhi(_Wake):
-    """sum_k w~_k d log p(x, z_k) for the model, sum_k w~_k d log q(z_k|x) for the guide, at z held still.
+    """The wake-phase gradients: the model ascends L_K, the guide the likelihood of reweighted draws.
+
+    sum_k w~_k d log p(x, z_k) for the model, sum_k w~_k d log q(z_k|x) for the guide, at z held still.
 
     *Bornschein and Bengio, 2014, Reweighted Wake-Sleep*; *Le et al., 2019, Revisiting Reweighted Wake-Sleep for Models
     with Stochastic Control Flow*. Asks nothing of q but its density.
@@ -48,7 +50,9 @@ class WakePhi(_Wake):
 
 
 class WakePhiDReG(_Wake):
-    """The same, the guide's score reparameterised: sum_k (w~_k - w~_k^2) d/dz log w_k dz_k/dphi.
+    """The wake-phase gradients with the guide's score doubly reparameterised.
+
+    The same, the guide's score reparameterised: sum_k (w~_k - w~_k^2) d/dz log w_k dz_k/dphi.
 
     The expectation is WakePhi's, its bias too; at the exact posterior every draw's gradient is 0 (*Tucker et al., 2018,
     Doubly Reparameterized Gradient Estimators for Monte Carlo Objectives*).
