@@ -27,8 +27,12 @@ class Kept(NamedTuple):
 
 
 def rows() -> dict[str, dict[str, Any]]:
-    """What every YAML says, by its name."""
-    return {path.stem: yaml.safe_load(path.read_text()) for path in sorted(HERE.glob("*.yaml"))}
+    """What every YAML says, by its name; where the data lie may be another place for every run."""
+    found = {path.stem: yaml.safe_load(path.read_text()) for path in sorted(HERE.glob("*.yaml"))}
+    for said in found.values():
+        if isinstance(said["data"], dict):
+            said["data"] = _without_path(said["data"])
+    return found
 
 
 def keep(run: Path) -> Path:

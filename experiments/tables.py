@@ -85,7 +85,7 @@ def published(results: Results) -> str:
                 [
                     figure.what,
                     f"{figure.figure:.2f}",
-                    f"{mean(ours):.2f}" if ours else "not run",
+                    f"{mean(ours):.2f}" if ours else _not_run(figure.row),
                     f"{mean(ours) - figure.figure:+.2f}" if ours else "",
                     source.name,
                 ]
@@ -100,6 +100,10 @@ def published(results: Results) -> str:
             f" {test['nll_test_set_error']:.2f} from the test set, {test['nll_monte_carlo_error']:.3f} from sampling."
         )
     return "\n\n".join(lines)
+
+
+def _not_run(row: str) -> str:
+    return f"not run: `{row}`" if row else "not run"
 
 
 def budget(prefix: str) -> Callable[[Results], str]:

@@ -68,6 +68,13 @@ def test_a_kept_summary_is_of_the_row_that_it_names(row, capsys):
         assert record.test["loss"] == pytest.approx(record.test["rate"] + record.test["distortion"])
 
 
+@pytest.mark.parametrize("row", [row for row in kept.rows() if row not in RESULTS])
+def test_a_row_that_was_not_run_yet_can_be(row, capsys):
+    """Its options are read, and are no other row's."""
+    options = [] if row != "newsgroups" else ["--data.path", "words.npz"]
+    assert kept.row_of(resolved(capsys, "--config", str(kept.HERE / f"{row}.yaml"), *options), kept.rows()) == row
+
+
 def test_a_run_is_kept_under_the_row_that_it_is_of():
     rows = kept.rows()
     for record in (record for records in RESULTS.values() for record in records):
