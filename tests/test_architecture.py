@@ -15,7 +15,7 @@ MAY_IMPORT = {
     "compare": {"compare", "training", "model", "guide", "data", "elbolab"},
     "train.py": {"training", "model", "guide", "data", "elbolab"},
     "evaluate.py": {"training", "model", "guide", "data", "elbolab"},
-    "experiments": {"experiments", "training", "model", "guide", "data", "elbolab"},
+    "experiments": {"experiments", "train", "training", "model", "guide", "data", "elbolab"},
     "elbolab": {"elbolab"},
 }
 # Inside the library: what a part may import of the others, all downhill.
