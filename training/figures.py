@@ -198,7 +198,8 @@ def rate_distortion(rows: Sequence[tuple[str, Sequence[float], Sequence[float]]]
         if left + low < total < right + high:
             ax.axline((total - low, low), slope=-1, color="grey", linewidth=0.6, alpha=0.6, zorder=0)
             end = max(left, total - high)  # where it leaves the picture at the left or the top
-            ax.annotate(f" {total:g}", (end, total - end), color="grey", fontsize=7, va="top")
+            place = {"xytext": (3, -3), "textcoords": "offset points", "va": "top"}
+            ax.annotate(f"{total:g}", (end, total - end), color="grey", fontsize=7, **place)
     ax.set(xlabel="distortion: -E log p(x|z)", ylabel="rate: E[log q(z|x) - log p(z)]")
     ax.set_title(f"{title}, nats per datum\non a grey line -ELBO = distortion + rate is the same", fontsize=10)
     figure.legend(frameon=False, fontsize=8, loc="outside lower left")
