@@ -9,7 +9,7 @@ import numpy as np
 from data.array_files import arrays, channels_first, channels_last, header, one_array
 from data.dataset import Binarize, Data, DataError, Dataset, Other, Splits
 from data.memory import available
-from data.on_disk import Mapped
+from data.on_disk import RowsOnDisk
 from data.sparse import Rows, declared_width
 
 InMemory = Literal["auto", "yes", "no"]
@@ -64,7 +64,7 @@ class Arrays(Data):
         parts = self._dense() if self.csr else self._plain()
         self._refuse_misshapen(parts)
         for name in ("train", "test"):
-            if isinstance(parts.get(name), Mapped) and channels_last(parts[name].shape):
+            if isinstance(parts.get(name), RowsOnDisk) and channels_last(parts[name].shape):
                 raise DataError(
                     f"{self.path}: images with the channels last, {parts[name].shape}, are turned in memory alone: say"
                     " --data.in_memory yes, or save them with the channels first"
@@ -77,7 +77,7 @@ class Arrays(Data):
         from sklearn.model_selection import train_test_split  # nearly as long in importing as torch is
 
         kept, held = train_test_split(np.arange(len(train)), test_size=self.holdout, random_state=0)
-        if isinstance(train, Mapped):
+        if isinstance(train, RowsOnDisk):
             return Splits(train.only(kept), train.read(held))
         train_labels, test_labels = (None, None) if labels is None else (labels[kept], labels[held])
         return Splits(train[kept] / self.scale, train[held] / self.scale, train_labels, test_labels)
@@ -95,7 +95,7 @@ class Arrays(Data):
         except ValueError as error:
             raise DataError(f"{path}: its sparse rows do not fit together: {error}") from error
 
-    def _plain(self) -> dict[str, np.ndarray | Mapped]:
+    def _plain(self) -> dict[str, np.ndarray | RowsOnDisk]:
         if (rows := self._on_disk()) is not None:
             return {"train": rows}
         parts, there = arrays(self.path, ("train", "test", *_LABELS))
@@ -103,7 +103,7 @@ class Arrays(Data):
             raise DataError(f"{self.path} has no array `train`; it has {', '.join(there) or 'none'}")
         return parts
 
-    def _on_disk(self) -> Mapped | None:
+    def _on_disk(self) -> RowsOnDisk | None:
         """The rows of the file where they are to stay in it."""
         if self.in_memory == "yes" or (found := header(self.path)) is None:
             if self.in_memory == "no":
@@ -115,7 +115,7 @@ class Arrays(Data):
         needed = _COPIES * prod(shape) * max(dtype.itemsize, 4)
         if self.in_memory == "auto" and needed <= available():
             return None
-        return Mapped(Path(self.path), shape, dtype, offset, self.scale, np.arange(shape[0]))
+        return RowsOnDisk(Path(self.path), shape, dtype, offset, self.scale, np.arange(shape[0]))
 
     def _dense(self) -> dict[str, np.ndarray]:
         """Sparse rows as arrays, all of the same width."""
@@ -137,7 +137,7 @@ class Arrays(Data):
             raise DataError(f"{self.path}: its sparse rows do not fit together: {error}") from error
         return dense | {name: parts[name] for name in _LABELS if name in parts}
 
-    def _refuse_misshapen(self, parts: dict[str, np.ndarray | Mapped]) -> None:
+    def _refuse_misshapen(self, parts: dict[str, np.ndarray | RowsOnDisk]) -> None:
         for name in ("train", "test", *_LABELS):
             if name in parts and parts[name].dtype.kind not in "buif":
                 raise DataError(f"{self.path}: `{name}` holds {parts[name].dtype}, not numbers")

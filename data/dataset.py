@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from data.errors import DataError
-from data.on_disk import Mapped, OnDisk, in_float32
+from data.on_disk import OnDisk, RowsOnDisk, in_float32
 
 __all__ = ["Binarize", "Data", "DataError", "Dataset", "Splits"]
 
@@ -28,7 +28,7 @@ _LARGEST = 1e15
 class Splits(NamedTuple):
     """What a source gives: data of shape (count, *datum) and, where there are any, integer labels, and names."""
 
-    train: np.ndarray | Mapped
+    train: np.ndarray | RowsOnDisk
     test: np.ndarray
     train_labels: np.ndarray | None = None
     test_labels: np.ndarray | None = None
@@ -202,7 +202,7 @@ class Data(ABC):
         """
         name = type(self).__name__
         parts = {
-            name: OnDisk(part, device, dtype) if isinstance(part, Mapped) else torch.from_numpy(in_float32(part))
+            name: OnDisk(part, device, dtype) if isinstance(part, RowsOnDisk) else torch.from_numpy(in_float32(part))
             for name in ("train", "test", "validation")
             if (part := getattr(splits, name)) is not None
         }

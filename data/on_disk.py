@@ -1,6 +1,9 @@
-"""Training data that are larger than the memory: rows of a mapped `.npy` file, read before a step wants them."""
+"""Training data that are larger than the memory: rows of a `.npy` file, read before a step wants them.
 
-import mmap
+They are read by their place, not mapped into the process: what was read and is done with takes no memory of its, and a
+file that is cut short meanwhile is an error and not the end of the process.
+"""
+
 import os
 from collections import deque
 from collections.abc import Iterable, Iterator
@@ -15,11 +18,9 @@ from data.errors import DataError
 
 AHEAD = 4  # batches that are read before they are wanted
 _BLOCK = 2**24  # bytes that are looked at at a time
-_KEPT = 2**28  # bytes of the file that stay in the process: then they are given back, and the system keeps what it can
-_AROUND = 2**16  # what the system brings along with a row
 
 
-class Mapped:
+class RowsOnDisk:
     """Some rows of a `.npy` file in some order, divided by a number; all stay on the disk until they are read.
 
     What is read is to the last bit what the whole array in memory would have held.
@@ -40,11 +41,7 @@ class Mapped:
         with path.open("rb") as file:
             self._descriptor = os.dup(file.fileno())
         self._state = self._now()
-        self._map = mmap.mmap(self._descriptor, 0, access=mmap.ACCESS_READ)
-        if hasattr(mmap, "MADV_RANDOM"):  # rows are read alone: what lies behind them on the disk is not wanted
-            self._map.madvise(mmap.MADV_RANDOM)
-        self._array = np.frombuffer(self._map, dtype, int(np.prod(shape)), offset).reshape(shape)
-        self._touched = 0
+        self._dtype, self._offset, self._each = dtype, offset, dtype.itemsize * int(np.prod(shape[1:]))
         self.shape = (len(chosen), *shape[1:])
         self.dtype = (np.empty(0, dtype) / scale).dtype
 
@@ -55,9 +52,9 @@ class Mapped:
     def __len__(self) -> int:
         return len(self.chosen)
 
-    def only(self, index: np.ndarray) -> "Mapped":
+    def only(self, index: np.ndarray) -> "RowsOnDisk":
         """Some of these rows, on the disk too."""
-        return Mapped(*self._args, chosen=self.chosen[index])
+        return RowsOnDisk(*self._args, chosen=self.chosen[index])
 
     def read(self, index: np.ndarray) -> np.ndarray:
         """Some of these rows, in memory.
@@ -67,16 +64,17 @@ class Mapped:
         """
         if self._now() != self._state:
             raise DataError(f"{self._path} was changed while it is read")
-        found = np.take(self._array, self.chosen[index], axis=0)
-        self._touched += found.nbytes + len(index) * _AROUND
-        if self._touched > _KEPT and hasattr(mmap, "MADV_DONTNEED"):
-            self._touched = 0
-            self._map.madvise(mmap.MADV_DONTNEED)
+        found = np.empty((len(index), *self.shape[1:]), self._dtype)
+        content, each = memoryview(found.reshape(-1).view(np.uint8)), self._each
+        for place, row in enumerate(self.chosen[index].tolist()):
+            into = content[place * each : (place + 1) * each]
+            if os.preadv(self._descriptor, [into], self._offset + row * each) != each:
+                raise DataError(f"{self._path} was changed while it is read")
         return found / self._scale
 
     def blocks(self) -> Iterator[np.ndarray]:
         """All of them in their order, some at a time."""
-        size = max(1, _BLOCK // max(1, self._array[:1].nbytes))
+        size = max(1, _BLOCK // self._each)
         for start in range(0, len(self), size):
             yield self.read(np.arange(start, min(start + size, len(self))))
 
@@ -92,7 +90,7 @@ class OnDisk:
     changes nothing of what they are.
     """
 
-    def __init__(self, rows: Mapped, device: torch.device | str, dtype: torch.dtype) -> None:
+    def __init__(self, rows: RowsOnDisk, device: torch.device | str, dtype: torch.dtype) -> None:
         self._rows, self.device, self.dtype = rows, torch.device(device), dtype
         self.shape = torch.Size(rows.shape)
         self._range: tuple[float, float] | None = None

@@ -3,7 +3,7 @@
 import numpy as np
 
 from data.dataset import Splits
-from data.on_disk import Mapped
+from data.on_disk import RowsOnDisk
 
 
 def with_validation(splits: Splits, share: float | None, seed: int) -> Splits:
@@ -31,7 +31,7 @@ def with_validation(splits: Splits, share: float | None, seed: int) -> Splits:
     labels = splits.train_labels
     train = splits.train
     return splits._replace(
-        train=train.only(kept) if isinstance(train, Mapped) else train[kept],
+        train=train.only(kept) if isinstance(train, RowsOnDisk) else train[kept],
         train_labels=None if labels is None else labels[kept],
-        validation=train.read(held) if isinstance(train, Mapped) else train[held],
+        validation=train.read(held) if isinstance(train, RowsOnDisk) else train[held],
     )

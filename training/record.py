@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from data import Splits
-from data.on_disk import Mapped
+from data.on_disk import RowsOnDisk
 from training.checkpoint import CheckpointError
 from training.run_folder import RunFolder
 
@@ -16,9 +16,9 @@ def fingerprints(splits: Splits) -> dict[str, str]:
     return {name: _sha256(part) for name, part in splits._asdict().items() if part is not None}
 
 
-def _sha256(part: np.ndarray | Mapped | tuple[str, ...]) -> str:
+def _sha256(part: np.ndarray | RowsOnDisk | tuple[str, ...]) -> str:
     """Of an array, of rows on the disk, which have that of the array in memory, or of names."""
-    if isinstance(part, Mapped):
+    if isinstance(part, RowsOnDisk):
         digest = hashlib.sha256(f"{part.dtype.str} {part.shape}".encode())
         for block in part.blocks():
             digest.update(block.reshape(-1).view(np.uint8))

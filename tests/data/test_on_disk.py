@@ -30,7 +30,7 @@ def both(path, **options):
 def test_rows_on_the_disk_are_those_in_memory(name, tmp_path):
     np.save(tmp_path / "x.npy", FILES[name])
     splits = [with_validation(source.splits(), 0.2, 5) for source in both(tmp_path / "x.npy", scale=255.0)]
-    assert isinstance(splits[1].train, on_disk.Mapped)
+    assert isinstance(splits[1].train, on_disk.RowsOnDisk)
     assert record.fingerprints(splits[0]) == record.fingerprints(splits[1]), "the same sha256, of every split"
     loaded = [source.load(split) for source, split in zip(both(tmp_path / "x.npy"), splits, strict=True)]
     index = torch.tensor([5, 0, 5, 200])
@@ -62,24 +62,6 @@ def test_rows_that_were_expected_are_the_same_and_read_once(tmp_path):
     assert torch.equal(train[torch.tensor([7])], alone[0][:0].new_tensor(FILES["float32"][train._rows.chosen[7]])[None])
 
 
-def test_what_was_read_does_not_stay_in_the_process(tmp_path, monkeypatch):
-    """The pages are given back to the system as rows are read: a process grows by no more than what it keeps."""
-    monkeypatch.setattr(on_disk, "_KEPT", 1000)
-    np.save(tmp_path / "x.npy", FILES["float32"])
-    rows = Arrays(tmp_path / "x.npy", in_memory="no").splits().train
-    given, original = [], rows._map
-
-    class Map:
-        def madvise(self, advice):
-            given.append(advice)
-            original.madvise(advice)
-
-    rows._map = Map()
-    for start in range(0, 250, 50):
-        rows.read(np.arange(start, start + 50))
-    assert len(given) == 5
-
-
 def options(path, how):
     chosen = f"--data Arrays --data.path {path} --data.in_memory {how} --data.binarize dynamic --data.validation 0.1"
     return [*chosen.split(), *["--latent", "2", "--hidden", "8", "--batch_size", "64", "--epochs", "3"]]
@@ -108,7 +90,7 @@ def test_auto_goes_by_the_memory_that_there_is(tmp_path, monkeypatch):
     source = Arrays(tmp_path / "x.npy")
     assert isinstance(source.splits().train, np.ndarray)
     monkeypatch.setattr("data.arrays.available", lambda: 3 * FILES["float32"].nbytes - 1)
-    assert isinstance(source.splits().train, on_disk.Mapped)
+    assert isinstance(source.splits().train, on_disk.RowsOnDisk)
 
 
 def test_a_file_that_changes_is_noticed(tmp_path):
