@@ -58,7 +58,7 @@ def guarded() -> Iterator[None]:
 def time_limited(seconds: float) -> Iterator[None]:
     """Code that computes for longer, or sleeps for four times as long, is interrupted, where the platform has alarms.
 
-    On a machine with more to do than it has processors, the time that may be slept grows with its load.
+    On a machine with more to do than it has processors, the time that may be slept is up to five times as long.
 
     It has them in the main thread of a Unix program.
     """
@@ -70,7 +70,7 @@ def time_limited(seconds: float) -> Iterator[None]:
 
     def ring(_: int, __: FrameType | None) -> None:
         # Where others want the processors as well, to wait for them is not to sleep.
-        patience = 4 * max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
+        patience = 4 * min(max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1)), 5.0)
         used = max((time.process_time() - worked) / seconds, (time.monotonic() - started) / (patience * seconds))
         if used > due[0]:
             due[0] = 1.5 * used
