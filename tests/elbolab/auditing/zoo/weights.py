@@ -197,7 +197,7 @@ def drawn_inside_with_exp_logvar_as_std(logits, x, mu, logvar):
 # ---- capacity and free bits ----
 
 
-@specimen("capacity", roles=LOGITS, says="C = 25 nats per datum, on average over the batch")
+@specimen("capacity", roles=LOGITS, says="C = 25 nats per datum, averaged over the batch")
 def beta_vae_capacity(logits, x, mu, logvar):
     """Burgess et al., 2018: gamma |KL - C|."""
     return bcel(logits, x).sum(1).mean() + 30 * (kld(mu, logvar).sum(1).mean() - 25).abs()
@@ -210,7 +210,7 @@ def world_models(y, x, mu, logvar):
     return error + kld(mu, logvar).sum(1).clamp(min=0.5 * 32).mean()
 
 
-@specimen("capacity", roles=LOGITS, says="0.25 nats per latent, on average")
+@specimen("capacity", roles=LOGITS, says="0.25 nats per latent, averaged")
 def free_bits_per_latent(logits, x, mu, logvar):
     """Kingma et al., 2016: max(lambda, batch mean of the KL) per latent."""
     return bcel(logits, x).sum(1).mean() + kld(mu, logvar).mean(0).clamp(min=0.25).sum()
