@@ -4,6 +4,8 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+from scipy import special
+
 from experiments.kept import Kept
 
 
@@ -20,13 +22,17 @@ class Answer(NamedTuple):
 
     difference: float
     error: float
+    freedom: int
 
     @property
     def word(self) -> str:
-        """Holds or fails: beyond two standard errors; open: within them; of one seed each nothing is known of them."""
+        """Holds or fails: beyond what 19 of 20 draws of Student's t stay within; open: not; of one seed each, unknown.
+
+        With many degrees of freedom that is two standard errors.
+        """
         if not self.error > 0:
             return "not known, one seed each"
-        if abs(self.difference) <= 2 * self.error:
+        if abs(self.difference) <= special.stdtrit(self.freedom, 0.975) * self.error:
             return "open"
         return "holds" if self.difference > 0 else "fails"
 
@@ -52,7 +58,7 @@ def freedom(groups: Sequence[Sequence[Kept]]) -> int:
     return sum(len(records) - 1 for records in groups)
 
 
-def answer(claim: Claim, results: Mapping[str, Sequence[Kept]], spread: float) -> Answer:
-    """The claim beside what was measured; `spread` is the deviation between seeds."""
+def answer(claim: Claim, results: Mapping[str, Sequence[Kept]], spread: float, count: int) -> Answer:
+    """The claim beside what was measured; `spread` is the deviation between seeds, from `count` degrees."""
     lower, higher = results[claim.lower], results[claim.higher]
-    return Answer(mean(higher) - mean(lower), spread * math.sqrt(1 / len(lower) + 1 / len(higher)))
+    return Answer(mean(higher) - mean(lower), spread * math.sqrt(1 / len(lower) + 1 / len(higher)), count)

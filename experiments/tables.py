@@ -140,11 +140,12 @@ def orderings(results: Results) -> str:
         groups = [results[f"{prefix}{ending}"] for ending in LABELS if f"{prefix}{ending}" in results]
         spread, seeds = deviation(groups), freedom(groups)
         if seeds:
-            known.append(f"{name}: a deviation between seeds of {spread:.3f}, from {seeds} degrees of freedom.")
+            degrees = "1 degree" if seeds == 1 else f"{seeds} degrees"
+            known.append(f"{name}: a deviation between seeds of {spread:.3f}, from {degrees} of freedom.")
         for claim in CLAIMS:
             full = Claim(prefix + claim.lower, prefix + claim.higher, claim.text)
             if full.lower in results and full.higher in results:
-                found = answer(full, results, spread)
+                found = answer(full, results, spread, seeds)
                 body.append([name, claim.text, within(found.difference, found.error), found.word])
     return "\n\n".join([markdown(["data", "claim", "by (nats per datum)", "answer"], body), *known])
 

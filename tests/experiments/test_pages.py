@@ -12,7 +12,7 @@ from sklearn.decomposition import PCA
 import train
 from experiments import kept, linear, pages
 from experiments.published import SOURCES
-from experiments.statistics import Claim, answer, deviation
+from experiments.statistics import Claim, answer, deviation, freedom
 from experiments.tables import TABLES
 
 RESULTS = kept.load()
@@ -94,14 +94,18 @@ def record(nll, seed=0):
     return RESULTS["mnist"][0]._replace(seed=seed, test={"nll": nll})
 
 
-def test_an_ordering_is_answered_by_two_standard_errors():
+def test_an_ordering_is_answered_by_its_standard_error_and_what_that_is_known_from():
     rows = {"a": [record(90.0), record(90.2)], "b": [record(91.0), record(91.2)], "c": [record(90.1), record(90.3)]}
     spread = deviation(list(rows.values()))
     assert spread == pytest.approx(0.2 / 2**0.5)
-    found = {pair: answer(Claim(*pair, ""), rows, spread) for pair in (("a", "b"), ("b", "a"), ("a", "c"))}
+    found = {
+        pair: answer(Claim(*pair, ""), rows, spread, freedom(list(rows.values())))
+        for pair in (("a", "b"), ("b", "a"), ("a", "c"))
+    }
     assert [found["a", "b"].word, found["b", "a"].word, found["a", "c"].word] == ["holds", "fails", "open"]
     assert found["a", "b"].error == pytest.approx(spread)
-    assert answer(Claim("a", "b", ""), rows, deviation([[record(1.0)]])).word.startswith("not known")
+    assert answer(Claim("a", "b", ""), rows, spread, 1).word == "open", "one degree of freedom knows too little"
+    assert answer(Claim("a", "b", ""), rows, deviation([[record(1.0)]]), 0).word.startswith("not known")
 
 
 def test_the_maximum_of_the_linear_vae_is_that_of_pca():
