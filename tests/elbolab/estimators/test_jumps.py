@@ -74,7 +74,7 @@ def test_what_has_no_jump_is_served(feature):
     Pathwise().loss(*program(feature), X)
 
 
-def test_a_point_mass_that_is_compared_is_what_it_was_computed_from():
+def test_a_point_mass_that_is_compared_is_what_it_was_computed_from(one_store):
     model, _ = program(JUMPS["compared"])
     guide = AutoNormal(model)
     with pytest.raises(ValueError, match="the guide's z_unconstrained goes through gt in test_jumps.py"):
