@@ -63,7 +63,7 @@ class Antithetic(_Jointly):
     )
 
     def together(self, q: Distribution) -> Tensor:
-        inner = base(q)
+        inner: Any = base(q)
         half, value = self.particles // 2, q.rsample()
         one, partner = slice(half), slice(half, 2 * half)
         away = value[one] - q.mean[one]

@@ -55,7 +55,7 @@ class Site:
         return self.name, self.role, self.family, self.event_dim, self.enumerated, self.masked, plates
 
     @classmethod
-    def of(cls, site: Mapping[str, Any], **found: frozenset[str]) -> "Site":
+    def of(cls, site: Mapping[str, Any], **found: Any) -> "Site":
         """A site of a trace."""
         q, infer = site["fn"], site["infer"] or {}
         frames = [frame for frame in site["cond_indep_stack"] if frame.name != PLATE]

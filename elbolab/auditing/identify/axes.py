@@ -5,6 +5,7 @@ A mean over the frames of a video beside a sum over its pixels is not.
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 from elbolab.auditing.probe.loss import NoTensor, Raised
 from elbolab.auditing.probe.points import Layout
@@ -44,6 +45,7 @@ def _grown(ratio: Ratio, layout: Layout, field: str, axis: int) -> float | None:
     """The factor of the ratio where this axis is twice as long; None where the loss does not take it."""
     shape = tuple(2 * n if i == axis else n for i, n in enumerate(getattr(layout, field)))
     try:
-        return ratio(replace(layout, **{field: shape})) / ratio(layout)
+        longer: dict[str, Any] = {field: shape}
+        return ratio(replace(layout, **longer)) / ratio(layout)
     except (Raised, NoTensor, ZeroDivisionError):
         return None

@@ -76,7 +76,8 @@ def _changes_torch(tree: ast.Module) -> str:
         if f"{getattr(node, 'module', None) or alias.name}.".startswith("torch.")
     }
     for node in tree.body:
-        targets = [t for t in node.targets if isinstance(t, ast.Attribute)] if isinstance(node, ast.Assign) else []
+        assigned = node.targets if isinstance(node, ast.Assign) else []
+        targets: list[ast.expr] = [t for t in assigned if isinstance(t, ast.Attribute)]
         if (
             isinstance(node, ast.Expr)
             and isinstance(node.value, ast.Call)
