@@ -1,18 +1,15 @@
 """Pyro's own examples by `elbolab.CompiledSVI` and by `pyro.infer.SVI`: agreement over 50 steps, ratio of step times.
 
-python benchmarks/pyro_examples.py PYRO [NAME ...] > table.md, where PYRO is a checkout of pyro-ppl/pyro. Data are
-random, of the shapes that the examples have; programs, networks, optimisers and losses are theirs. Every example runs
-in a process of its own. Times are medians over rounds in which the two take turns.
+python benchmarks/pyro_examples.py PYRO [NAME ...], where PYRO is a checkout of pyro-ppl/pyro. Every example runs in a
+process of its own; its row is kept in pyro_examples.json beside this file, and the table in
+docs/how-to/compiled-svi.md is written anew from all rows. Times are medians over rounds in which the two take turns.
 """
 
-import importlib
 import json
-import math
 import subprocess
 import sys
 import time
 import warnings
-from argparse import Namespace
 from collections.abc import Callable
 from pathlib import Path
 from statistics import median
@@ -20,220 +17,14 @@ from typing import Any
 from unittest.mock import MagicMock
 
 import pyro
-import pyro.contrib.gp as gp
-import pyro.distributions as dist
 import torch
-import torch.nn as nn
-import torch.nn.functional as F
-from pyro import poutine
-from pyro.infer import SVI, Trace_ELBO, TraceEnum_ELBO, TraceGraph_ELBO, TraceMeanField_ELBO, config_enumerate
-from pyro.infer.autoguide import AutoDelta, AutoNormal
-from pyro.nn import PyroModule, PyroSample
+from pyro.infer import SVI
+from pyro_programs import CASES
 
-optim: Any = pyro.optim  # whose classes are made when it is imported
 ROOT = Path(__file__).resolve().parents[1]
-STEPS, ROUNDS, ROUND = 50, 9, 0.5
-Case = tuple[Callable, Callable, Any, Any, Callable[[int], tuple]]
-
-
-def bits(*shape: int) -> torch.Tensor:
-    return (torch.rand(*shape) < 0.3).to(torch.get_default_dtype())
-
-
-def labels(size: int, classes: int) -> torch.Tensor:
-    return F.one_hot(torch.randint(classes, (size,)), classes).to(torch.get_default_dtype())
-
-
-def vae(_: Path) -> Case:
-    made, data = importlib.import_module("vae").VAE(), [bits(256, 784) for _ in range(8)]
-    return made.model, made.guide, optim.Adam({"lr": 1e-3}), Trace_ELBO(), lambda i: (data[i % 8],)
-
-
-def ss_vae_m2(_: Path) -> Case:
-    made = importlib.import_module("ss_vae_M2").SSVAE(hidden_layers=[500], config_enum="parallel")
-    guide, elbo = config_enumerate(made.guide, "parallel", expand=True), TraceEnum_ELBO(max_plate_nesting=1)
-    data = [(bits(200, 784), labels(200, 10) if i == 0 else None) for i in range(8)]
-    adam = optim.Adam({"lr": 0.00042, "betas": (0.9, 0.999)})
-    return made.model, guide, adam, elbo, lambda i: data[i % 8]
-
-
-def cvae(_: Path) -> Case:
-    baseline = nn.Sequential(nn.Flatten(), nn.Linear(784, 500), nn.ReLU(), nn.Linear(500, 784), nn.Sigmoid())
-    made, data = importlib.import_module("cvae").CVAE(200, 500, 500, baseline), []
-    for _i in range(8):
-        y = bits(128, 28, 28)
-        x = y.clone()
-        x[:, :14] = -1
-        x[:, :, 14:] = -1
-        data.append((x, y))
-    return made.model, made.guide, optim.Adam({"lr": 1e-3}), Trace_ELBO(), lambda i: data[i % 8]
-
-
-def dmm(_: Path) -> Case:
-    made, data = importlib.import_module("dmm").DMM(), []
-    for _i in range(8):
-        lengths = torch.randint(20, 41, (20,)).sort(descending=True).values
-        x, mask = bits(20, int(lengths[0]), 88), torch.zeros(20, int(lengths[0]))
-        for row, length in zip(mask, lengths, strict=True):
-            row[:length] = 1
-        packed = nn.utils.rnn.pack_padded_sequence(x.flip(1), lengths, batch_first=True)
-        data.append((x, packed, mask, lengths))
-    adam = optim.ClippedAdam(
-        {"lr": 3e-4, "betas": (0.96, 0.999), "clip_norm": 10.0, "lrd": 0.99996, "weight_decay": 2.0}
-    )
-    return made.model, made.guide, adam, Trace_ELBO(), lambda i: (*data[i % 8], min(1.0, 0.2 + i / 1000))
-
-
-def lda(_: Path) -> Case:
-    part = importlib.import_module("lda")
-    args = Namespace(num_topics=8, num_words=1024, num_docs=1000, num_words_per_doc=64, layer_sizes="100-100")
-    predictor, data = part.make_predictor(args), torch.randint(1024, (64, 1000))
-
-    def guide(data: Any, args: Any, batch_size: Any = None) -> None:
-        part.parametrized_guide(predictor, data, args, batch_size)
-
-    adam = optim.ClippedAdam({"lr": 0.001})
-    return part.model, guide, adam, TraceEnum_ELBO(max_plate_nesting=2), lambda i: (data, args, 32)
-
-
-def sparse_gamma_def(_: Path) -> Case:
-    made, data = importlib.import_module("sparse_gamma_def").SparseGammaDEF(), torch.poisson(5 * torch.rand(320, 4096))
-    adagrad = optim.AdagradRMSProp({"eta": 4.5, "t": 0.1})
-    return made.model, made.guide, adagrad, TraceMeanField_ELBO(), lambda i: (data,)
-
-
-def air(_: Path) -> Case:
-    made = importlib.import_module("air").AIR(
-        num_steps=3, x_size=50, window_size=28, z_what_size=50, rnn_hidden_size=256, encoder_net=[200],
-        decoder_net=[200], predict_net=[200], bl_predict_net=[200], decoder_output_use_sigmoid=True,
-        decoder_output_bias=-2,
-    )  # fmt: skip
-    data = torch.rand(1000, 50, 50)
-    adam = optim.Adam(lambda name: {"lr": 0.1 if "bl_" in name else 1e-4})
-
-    def prior(time_step: int) -> float:
-        return 0.01**time_step
-
-    def model(data: torch.Tensor) -> Any:
-        return made.model(data, batch_size=64, z_pres_prior_p=prior)
-
-    def guide(data: torch.Tensor) -> Any:
-        return made.guide(data, batch_size=64, z_pres_prior_p=prior)
-
-    return model, guide, adam, TraceGraph_ELBO(), lambda i: (data,)
-
-
-def scanvi(_: Path) -> Case:
-    made = importlib.import_module("scanvi").SCANVI(500, 4, 7.0, 0.5, scale_factor=1 / (100 * 500))
-    guide, elbo = (
-        config_enumerate(made.guide, "parallel", expand=True),
-        TraceEnum_ELBO(strict_enumeration_warning=False),
-    )
-    data = []
-    for i in range(8):
-        y = labels(100, 4) if i % 2 else None
-        data.append((torch.poisson(3 * torch.rand(100, 500)), y))
-    settings = {"optimizer": torch.optim.Adam, "optim_args": {"lr": 0.005}, "milestones": [20], "gamma": 0.2}
-    return made.model, guide, optim.MultiStepLR(settings), elbo, lambda i: data[i % 8]
-
-
-def cevae(_: Path) -> Case:
-    part = importlib.import_module("pyro.contrib.cevae")
-    made = part.CEVAE(feature_dim=5, latent_dim=20, hidden_dim=200, num_layers=3, num_samples=10)
-    data = [(torch.randn(100, 5), bits(100), bits(100)) for _ in range(8)]
-    made.whiten = part.PreWhitener(data[0][0])
-    adam = optim.ClippedAdam({"lr": 1e-3, "weight_decay": 1e-4, "lrd": 0.1 ** (1 / 500)})
-    return made.model, made.guide, adam, part.TraceCausalEffect_ELBO(), lambda i: (*data[i % 8], 1000)
-
-
-def bayesian_regression(_: Path) -> Case:
-    linear: Any = PyroModule[nn.Linear]
-
-    class Regression(PyroModule):
-        def __init__(self) -> None:
-            super().__init__()
-            self.linear = linear(3, 1)
-            self.linear.weight = PyroSample(dist.Normal(0.0, 1.0).expand([1, 3]).to_event(2))
-            self.linear.bias = PyroSample(dist.Normal(0.0, 10.0).expand([1]).to_event(1))
-
-        def forward(self, x: torch.Tensor, y: torch.Tensor | None = None) -> torch.Tensor:
-            sigma = pyro.sample("sigma", dist.Uniform(0.0, 10.0))
-            mean = self.linear(x).squeeze(-1)
-            with pyro.plate("data", x.shape[0]):
-                pyro.sample("obs", dist.Normal(mean, sigma), obs=y)
-            return mean
-
-    model, x = Regression(), torch.randn(170, 3)
-    return model, AutoNormal(model), optim.Adam({"lr": 0.03}), Trace_ELBO(), lambda i: (x, x.sum(-1))
-
-
-def hmm(_: Path) -> Case:
-    part = importlib.import_module("hmm")
-    args, sequences = Namespace(hidden_dim=16, jit=False), bits(20, 16, 51)
-    lengths = torch.randint(8, 17, (20,))
-    model = part.model_1
-    guide = AutoDelta(poutine.block(model, expose_fn=lambda msg: str(msg["name"]).startswith("probs_")))
-    elbo = TraceEnum_ELBO(max_plate_nesting=2)
-    return model, guide, optim.Adam({"lr": 0.05}), elbo, lambda i: (sequences, lengths, args)
-
-
-def gmm(_: Path) -> Case:
-    data = torch.cat([torch.randn(100), torch.randn(100) + 6])
-
-    @config_enumerate
-    def model(data: torch.Tensor) -> None:
-        weights = pyro.sample("weights", dist.Dirichlet(0.5 * torch.ones(2)))
-        scale = pyro.sample("scale", dist.LogNormal(0.0, 2.0))
-        with pyro.plate("components", 2):
-            locs = pyro.sample("locs", dist.Normal(0.0, 10.0))
-        with pyro.plate("data", len(data)):
-            assignment = pyro.sample("assignment", dist.Categorical(weights))
-            pyro.sample("obs", dist.Normal(locs[assignment], scale), obs=data)
-
-    guide = AutoDelta(poutine.block(model, expose=["weights", "locs", "scale"]))
-    adam = optim.Adam({"lr": 0.1, "betas": (0.8, 0.99)})
-    return model, guide, adam, TraceEnum_ELBO(max_plate_nesting=1), lambda i: (data,)
-
-
-def svi_torch(_: Path) -> Case:
-    model, x = importlib.import_module("svi_torch").Model(10000), torch.randn(8, 100)
-    return model, AutoNormal(model), optim.Adam({"lr": 0.01}), Trace_ELBO(), lambda i: (x[i % 8], x[i % 8] * 2 + 1)
-
-
-def prodlda(pyro_folder: Path) -> Case:
-    cells = json.loads((pyro_folder / "tutorial/source/prodlda.ipynb").read_text())["cells"]
-    code = next(t for t in ("".join(c["source"]) for c in cells) if "class ProdLDA" in t)
-    names: dict[str, Any] = {"nn": nn, "F": F, "pyro": pyro, "dist": dist, "torch": torch, "math": math}
-    exec(code, names)  # the tutorial's own classes
-    made, data = names["ProdLDA"](2000, 20, 100, 0.2), [torch.poisson(0.05 * torch.rand(32, 2000)) for _ in range(8)]
-    return made.model, made.guide, optim.Adam({"lr": 1e-3}), TraceMeanField_ELBO(), lambda i: (data[i % 8],)
-
-
-def svgp(_: Path) -> Case:
-    x = torch.rand(1000, 1) * 10
-    y = torch.sin(x[:, 0]) + 0.1 * torch.randn(1000)
-    kernel, noise = gp.kernels.RBF(input_dim=1), gp.likelihoods.Gaussian()
-    made = gp.models.VariationalSparseGP(x[:64], y[:64], kernel, x[:20].clone(), noise, num_data=1000)
-
-    def model(x: torch.Tensor, y: torch.Tensor) -> None:
-        made.X, made.y = x, y
-        made.model()
-
-    def guide(x: torch.Tensor, y: torch.Tensor) -> None:
-        made.X, made.y = x, y
-        made.guide()
-
-    data = [(x[i : i + 64], y[i : i + 64]) for i in range(0, 512, 64)]
-    return model, guide, optim.Adam({"lr": 0.01}), TraceMeanField_ELBO(), lambda i: data[i % 8]
-
-
-CASES = {
-    case.__name__: case
-    for case in (
-        vae, ss_vae_m2, cvae, dmm, lda, sparse_gamma_def, air, scanvi, cevae, bayesian_regression, hmm, gmm, svi_torch,
-        prodlda, svgp,
-    )
-}  # fmt: skip
+ROWS, PAGE = Path(__file__).with_suffix(".json"), ROOT / "docs/how-to/compiled-svi.md"
+STEPS, ROUNDS, ROUND, PATIENCE, AGREE = 50, 7, 0.5, 1800, 1e-4
+BEGIN, END = "<!-- written by benchmarks/pyro_examples.py -->", "<!-- to here -->"
 
 
 def losses(cls: Callable, name: str, folder: Path, **options: Any) -> tuple[list[float], Any, Callable[[int], tuple]]:
@@ -254,8 +45,9 @@ def measured(name: str, folder: Path) -> dict[str, Any]:
     torch.set_default_dtype(torch.float64)
     try:
         exact = apart(losses(CompiledSVI, name, folder, compile=False)[0], losses(SVI, name, folder)[0])
-    except Exception:  # an example that is written for float32
-        exact = math.nan
+    except Exception as error:  # an example that is written for float32
+        print(f"{name} in float64: {type(error).__name__}: {error}", file=sys.stderr)
+        exact = None
     torch.set_default_dtype(torch.float32)
     stock, svi, arguments = losses(SVI, name, folder)
     store = pyro.get_param_store().get_state()
@@ -263,7 +55,7 @@ def measured(name: str, folder: Path) -> dict[str, Any]:
     found, compiled, others = losses(CompiledSVI, name, folder)
     seconds = time.perf_counter() - start
     mine = pyro.get_param_store().get_state()
-    row: dict[str, Any] = {"name": name, "described": compiled.described, "seconds": seconds}
+    row: dict[str, Any] = {"described": compiled.described, "seconds": seconds}
     row |= {"exact": exact, "apart": apart(found, stock)}
     if not compiled.described.startswith("compiled"):
         return row
@@ -289,26 +81,44 @@ def apart(found: list[float], expected: list[float]) -> float:
     return max(abs(a - b) / max(abs(b), 1e-3) for a, b in zip(found, expected, strict=True))
 
 
+def row(name: str, folder: Path) -> dict[str, Any]:
+    """Of one example, in a process of its own."""
+    command = [sys.executable, __file__, "--one", str(folder), name]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE)
+    except subprocess.TimeoutExpired:
+        return {"described": f"no answer in {PATIENCE // 60} minutes"}
+    print(done.stderr, file=sys.stderr)
+    if done.returncode:
+        return {"described": f"failed: {done.stderr.strip().splitlines()[-1]}"}
+    return json.loads(done.stdout.strip().splitlines()[-1])
+
+
+def table(rows: dict[str, dict[str, Any]]) -> str:
+    """In the order of the cases, as markdown."""
+    lines = [
+        "| example | losses apart, float64 | float32, compiled | SVI, ms | CompiledSVI, ms | ratio | how |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for name in filter(rows.__contains__, CASES):
+        found = rows[name]
+        shown = [f"{found[key]:.1e}" if found.get(key) is not None else "-" for key in ("exact", "apart")]
+        shown += [f"{found[key]:.3g}" if key in found else "-" for key in ("stock", "compiled", "ratio")]
+        lines.append(f"| {' | '.join([name, *shown, found['described']])} |")
+    ratios = [found["ratio"] for found in rows.values() if "ratio" in found]
+    agree = sum(found["apart"] < AGREE for found in rows.values() if "apart" in found)
+    compiled = f"{len(ratios)} of the {len(rows)} that were measured compile"
+    said = f"{compiled}, {agree} agree with SVI to {AGREE:g} in float32 over {STEPS} steps"
+    return "\n".join([*lines, "", f"{said}; the median ratio of step times is {median(ratios):.2g}."])
+
+
 def main(folder: Path, names: list[str]) -> None:
-    print("| example | losses apart, float64 | float32, compiled | SVI, ms | CompiledSVI, ms | ratio | how |")
-    print("|---|---|---|---|---|---|---|", flush=True)
     for name in names or CASES:
-        try:
-            done = subprocess.run(
-                [sys.executable, __file__, "--one", str(folder), name], capture_output=True, text=True, timeout=900
-            )
-        except subprocess.TimeoutExpired:
-            print(f"| {name} | - | - | - | - | - | no answer in 15 minutes |", flush=True)
-            continue
-        if done.returncode:
-            print(f"| {name} | - | - | - | - | - | failed: {done.stderr.strip().splitlines()[-1]} |", flush=True)
-            continue
-        row = json.loads(done.stdout.strip().splitlines()[-1])
-        numbers = [f"{row[key]:.3f}" if key in row else "-" for key in ("stock", "compiled", "ratio")]
-        print(
-            f"| {name} | {row['exact']:.1e} | {row['apart']:.1e} | {' | '.join(numbers)} | {row['described']} |",
-            flush=True,
-        )
+        found = row(name, folder)
+        rows = (json.loads(ROWS.read_text()) if ROWS.exists() else {}) | {name: found}
+        ROWS.write_text(json.dumps(rows, indent=1) + "\n")
+        before, _, rest = PAGE.read_text().partition(BEGIN)
+        PAGE.write_text(f"{before}{BEGIN}\n{table(rows)}\n{END}{rest.partition(END)[2]}")
 
 
 if __name__ == "__main__":

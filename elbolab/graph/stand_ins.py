@@ -12,7 +12,7 @@ from torch.fx import Node
 from torch.overrides import TorchFunctionMode
 
 from elbolab.graph.reads import READS, CannotCapture, Dependence, answered, asking, line
-from elbolab.graph.torch_internals import node_of, pytree, untraced
+from elbolab.graph.torch_internals import node_of, pytree, tracing, untraced
 
 _PATIENCE = 180.0  # seconds for a trace: whatever takes longer is a loop without an end, or as good as that
 _TURNS = 300_000  # operations, for the same reason
@@ -46,6 +46,8 @@ class StandIns(TorchFunctionMode):
         self._turns, self._until = 0, time.monotonic() + _PATIENCE
 
     def __torch_function__(self, func: Any, types: Any, args: tuple = (), kwargs: dict | None = None) -> Any:
+        if not tracing():  # PyTorch's own, while it takes down an operation such as a Dirichlet's draw
+            return func(*args, **(kwargs or {}))
         self._frame = sys._getframe(1)
         self._turns += 1
         if self._turns > _TURNS or time.monotonic() > self._until:
@@ -70,7 +72,9 @@ class StandIns(TorchFunctionMode):
 
     def _copied(self, value: Tensor) -> Tensor:
         if value.grad_fn is not None:
-            raise CannotCapture("a tensor is used that was computed from parameters in an earlier step, or before it")
+            raise CannotCapture(
+                f"{line(self._frame)} uses a tensor that was computed from parameters in an earlier step, or before it"
+            )
         stand_in = value.detach().clone()
         node = node_of(stand_in)
         if node is None:

@@ -25,6 +25,7 @@ __all__ = [
     "make_fx",
     "node_of",
     "pytree",
+    "tracing",
     "untraced",
 ]
 
@@ -54,6 +55,11 @@ def node_of(tensor: Tensor) -> Node | None:
     mode = get_proxy_mode()
     found = None if mode is None else get_proxy_slot(tensor, mode.tracer, None)
     return None if found is None else found.proxy.node
+
+
+def tracing() -> bool:
+    """Whether what is computed now becomes part of a graph; not so while the tracer itself looks at a tensor."""
+    return get_proxy_mode() is not None
 
 
 def untraced() -> AbstractContextManager[Any]:

@@ -193,6 +193,23 @@ def test_autoguides_and_constrained_parameters_of_modules_are_captured(made):
     agree(made, arguments=lambda i: ((batch(i),), {"y": batch(i).sum(-1)}))
 
 
+class Shares(Pair):
+    """A Dirichlet: PyTorch draws it in an `autograd.Function`, and its tracer looks at the tensors meanwhile."""
+
+    def model(self, x):
+        share = pyro.sample("share", dist.Dirichlet(torch.ones(3)))
+        with pyro.plate("data", len(x)):
+            pyro.sample("x", dist.Normal(share, 1.0).to_event(1), obs=x)
+
+    def guide(self, x):
+        above = dist.constraints.greater_than(0.5)
+        pyro.sample("share", dist.Dirichlet(pyro.param("share_of", torch.ones(3), constraint=above)))
+
+
+def test_a_draw_that_pytorch_takes_in_a_function_of_its_own_is_captured():
+    agree(Shares)
+
+
 def test_a_parameter_that_is_created_later_than_the_first_step_is_trained():
     class Later(Pair):
         def guide(self, x, late=False):
