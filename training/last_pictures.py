@@ -5,6 +5,7 @@ from matplotlib.figure import Figure
 
 from elbolab.graph.capture import generators_kept
 from training import figures
+from training.cells import cell
 from training.experiment import Experiment
 from training.run import posterior_means
 
@@ -21,7 +22,8 @@ def pictures(lab: Experiment) -> dict[str, Figure]:
         drawn = lab.model.decode(lab.model.prior().sample(torch.Size([_SHOWN]))).mean
     lab.objective.train()
     rows = [part.cpu().float().numpy() for part in (x, again, drawn)]
+    of = cell(rows[0], lab.dataset.columns)
     return {
-        "reconstructions": figures.grid(rows[:2], ["training data", "mean of p(x|z)"], "Reconstructions"),
-        "samples": figures.grid(rows[2:], [""], "Means of p(x|z) for z drawn from the prior"),
+        "reconstructions": figures.grid(rows[:2], of, "Reconstructions", labels=["training data", "mean of p(x|z)"]),
+        "samples": figures.grid(rows[2:], of, "Means of p(x|z) for z drawn from the prior"),
     }

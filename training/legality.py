@@ -72,7 +72,7 @@ def check_latents(prior: Prior, posterior: Posterior) -> None:
 def check_support(likelihood: Likelihood, dataset: Dataset) -> None:
     """Every value that is trained or tested on must lie where the likelihood puts its mass."""
     outside = (x[~likelihood.support.check(x)] for x in _seen(dataset))
-    wrong = next((values[0].item() for values in outside if len(values)), None)
+    wrong = next((values.flatten()[0].item() for values in outside if len(values)), None)
     if wrong is None:
         return
     ways = []

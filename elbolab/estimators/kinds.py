@@ -24,12 +24,8 @@ class MultiSample(Estimator):
             num_particles: K draws of z per datum.
             options: what else Estimator takes.
         """
-        if not isinstance(self, Reparameterised) and options.pop("sampling", "independent") != "independent":
-            able = named(cls.__name__ for cls in concrete(Reparameterised))
-            raise ValueError(
-                f"{type(self).__name__} is for independent particles: drawn together, they depend on one another as its"
-                f" gradient does not know. Estimators that can draw them so: {able}"
-            )
+        if not isinstance(self, Reparameterised):
+            _drawn_alone(type(self).__name__, options)
         super().__init__(num_particles, **options)
 
     @property
@@ -38,6 +34,16 @@ class MultiSample(Estimator):
 
     def targets(self, known: Known) -> tuple[Tensor, Tensor]:
         return known.iwae(self.num_particles), known.iwae(self.num_particles)
+
+
+def _drawn_alone(name: str, options: dict[str, Any]) -> None:
+    """Takes `sampling` from the options; apart, as the command line reads constructors to find what `**options` are."""
+    if options.pop("sampling", "independent") != "independent":
+        able = named(cls.__name__ for cls in concrete(Reparameterised))
+        raise ValueError(
+            f"{name} is for independent particles: drawn together, they depend on one another as its gradient does not"
+            f" know. Estimators that can draw them so: {able}"
+        )
 
 
 class Reparameterised(Estimator):

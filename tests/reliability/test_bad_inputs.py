@@ -302,7 +302,7 @@ def test_folders_of_runs(name, command, run, tmp_path, capsys):
     folder = tmp_path / "run"
     shutil.copytree(run, folder)
     for kept in ("previous", "best"):
-        (folder / checkpoint.FILES[kept]).unlink()
+        (folder / checkpoint.FILES[kept]).unlink(missing_ok=True)
     change, code = DAMAGES[name]
     change(folder)
     if command == "evaluate":
