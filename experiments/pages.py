@@ -1,11 +1,12 @@
 """README and docs/results.md: the tables between their marks, and the picture, written anew from what was kept."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 from experiments import kept
-from experiments.tables import BETAS, PRIORS, TABLES, Results
+from experiments.tables import BETAS, PRIORS, TABLES
 from training import figures
 
 ROOT = kept.HERE.parent
@@ -14,9 +15,17 @@ PICTURE = ROOT / "docs/rate-distortion.png"
 MARKED = re.compile(r"(<!-- table (?P<name>[\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
-def rendered(page: str, results: Results) -> str:
-    """A page with what stands between its marks `<!-- table NAME -->` and `<!-- end -->` written anew."""
-    return MARKED.sub(lambda found: f"{found[1]}{TABLES[found['name']](results)}\n{found[3]}", page)
+def rendered(page: str, results: Any, tables: Mapping[str, Callable[[Any], str]] = TABLES) -> str:  # noqa: ANN401
+    """A page with what stands between its marks `<!-- table NAME -->` and `<!-- end -->` written anew.
+
+    A table that is not among `tables` is left as it stands.
+    """
+
+    def table(found: re.Match[str]) -> str:
+        write = tables.get(found["name"])
+        return f"{found[1]}{write(results)}\n{found[3]}" if write else found[0]
+
+    return MARKED.sub(table, page)
 
 
 def write() -> list[Path]:

@@ -2,13 +2,14 @@
 
 import argparse
 import json
+import math
 import os
-import statistics
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
 from training import exits, history
+from training.comparison.table import over_seeds
 from training.exits import refuse
 from training.experiment_options import ExperimentParser
 from training.starting import default_folder
@@ -64,9 +65,10 @@ def summed_up(folders: Sequence[Path]) -> str:
     if not rows:
         return "no run came to an end"
     scores = [history.score(row) for row in rows]
-    error = f", standard error {statistics.stdev(scores) / len(scores) ** 0.5:.2f}" if len(scores) > 1 else ""
+    mean, error = over_seeds(scores)
     split = history.judged_on(rows[0])
-    return f"{len(scores)} seeds: {split} -ELBO {statistics.fmean(scores):.2f} nats per datum{error}"
+    more = "" if math.isnan(error) else f", standard error {error:.2f}"
+    return f"{len(scores)} seeds: {split} -ELBO {mean:.2f} nats per datum{more}"
 
 
 def _result(folder: Path) -> history.Row | None:

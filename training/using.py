@@ -72,8 +72,6 @@ def sample(
         trust_code: let the run name classes that are not this program's.
     """
     out = _out(run, "sample", out)
-    if count < 1:
-        raise ValueError(f"count = {count}: one at least")
     drawn = Run(run, checkpoint=checkpoint, device=device, trust_code=trust_code).draw(count, seed=seed)
     return _write(out, {"samples": drawn.x, "means": drawn.mean, "codes": drawn.z})
 
@@ -137,8 +135,6 @@ def score(
         trust_code: let the run name classes that are not this program's.
     """
     out = _out(run, "score", out)
-    if samples < 1:
-        raise ValueError(f"samples = {samples}: one at least")
     trained = Run(run, checkpoint=checkpoint, device=device, trust_code=trust_code)
     data = _read(trained, file, array)
     found = trained.log_evidence(data.x, samples=samples, seed=seed, progress=True)

@@ -4,16 +4,18 @@ The numbers are kept in results.json beside this file; with --collect they are r
 """
 
 import json
-import re
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from statistics import fmean, stdev
+from statistics import fmean
 from typing import Any
 
 import elbolab
 from experiments.discrete.table import HERE, jobs
+from experiments.pages import rendered
+from experiments.tables import markdown, within
 from training import Parser
+from training.comparison.table import over_seeds
 
 PAGE = HERE.parent.parent / "docs" / "discrete-estimators.md"
 RESULTS = HERE / "results.json"
@@ -32,36 +34,33 @@ def collected(out: Path, budget: str) -> dict[str, Any]:
     return found
 
 
-def trainings(found: dict[str, Any]) -> list[str]:
+def trainings(found: dict[str, Any]) -> str:
     """One row an estimator: bounds in nats, with standard errors over seeds."""
     rows = found["trainings"]
     best = sorted(rows, key=lambda name: -fmean(one["test_bound"] for one in rows[name]))
-    lines = [
-        "| estimator | seeds | training bound | test ELBO | test bound, 100 samples | ms per step |",
-        "|---|---|---|---|---|---|",
-    ]
+    body = []
     for name in best:
         one = rows[name]
         bounds = [mean_and_error([r[key] for r in one]) for key in ("training_bound", "test_elbo", "test_bound")]
         times = fmean(r["milliseconds"] for r in one if "milliseconds" in r)
-        lines.append(f"| {marked(name)} | {len(one)} | {' | '.join(bounds)} | {times:.1f} |")
-    return lines
+        body.append([marked(name), str(len(one)), *bounds, f"{times:.1f}"])
+    head = ["estimator", "seeds", "training bound", "test ELBO", "test bound, 100 samples", "ms per step"]
+    return markdown(head, body)
 
 
-def biases(found: dict[str, Any]) -> list[str]:
+def biases(found: dict[str, Any]) -> str:
     """Bias in per cent of the exact gradient, and what training by it loses in nats."""
     plan = found["bias"]
     reference = plan["elbo"][plan["reference"]]
     points = plan["bias"]
-    lines = ["| estimator | " + " | ".join(f"bias after {point} epochs, %" for point in points)]
-    lines[0] += f" | test ELBO | less than by {plan['reference']} |"
-    lines.append("|---" * (len(points) + 3) + "|")
+    body = []
     for name, elbos in plan["elbo"].items():
         shares = [f"{100 * off:.1f} ± {100 * error:.1f}" for off, error in (one[name] for one in points.values())]
         lost = [a - b for a, b in zip(reference, elbos, strict=False)]
         told = "-" if name == plan["reference"] or not lost else mean_and_error(lost)
-        lines.append(f"| {marked(name)} | {' | '.join(shares)} | {mean_and_error(elbos) if elbos else '-'} | {told} |")
-    return lines
+        body.append([marked(name), *shares, mean_and_error(elbos) if elbos else "-", told])
+    after = [f"bias after {point} epochs, %" for point in points]
+    return markdown(["estimator", *after, "test ELBO", f"less than by {plan['reference']}"], body)
 
 
 def marked(name: str) -> str:
@@ -71,23 +70,18 @@ def marked(name: str) -> str:
 
 def mean_and_error(values: Sequence[float]) -> str:
     """The mean and its standard error over seeds."""
-    error = f" ± {stdev(values) / len(values) ** 0.5:.2f}" if len(values) > 1 else ""
-    return f"{fmean(values):.2f}{error}"
+    return within(*over_seeds(values))
 
 
-TABLES: dict[str, Callable[[dict[str, Any]], list[str]]] = {
+TABLES: dict[str, Callable[[dict[str, Any]], str]] = {
     "trainings": trainings,
     "bias": biases,
 }
 
 
 def written(page: str, found: dict[str, Any]) -> str:
-    """The page with every table between its two marks anew."""
-    for name, table in TABLES.items():
-        if name in found:
-            marks = re.compile(rf"(<!-- {name} -->\n).*?(\n<!-- end -->)", re.DOTALL)
-            page = marks.sub(lambda m, lines=table(found): m[1] + "\n".join(lines) + m[2], page)
-    return page
+    """The page with the tables of what was found anew."""
+    return rendered(page, found, {name: table for name, table in TABLES.items() if name in found})
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -10,14 +10,6 @@ import train
 from training import Run
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    path = tmp_path_factory.mktemp("used")
-    options = ["--data", "Digits", "--latent", "3", "--hidden", "16", "--epochs", "2", "--out", str(path / "run")]
-    assert train.main(options) == 0
-    return path / "run"
-
-
 @pytest.fixture
 def x(folder, tmp_path):
     data = Run(folder, device="cpu").lab.dataset.test[:9].numpy()

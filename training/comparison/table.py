@@ -63,16 +63,21 @@ class Row(NamedTuple):
 
     def mean(self, measure: str) -> float:
         """Over the seeds; nan where it was not measured."""
-        return statistics.fmean(self.values(measure)) if self.values(measure) else math.nan
+        return over_seeds(self.values(measure))[0]
 
     def error(self, measure: str) -> float:
         """The standard error of the mean; nan for a single seed."""
-        values = self.values(measure)
-        return statistics.stdev(values) / math.sqrt(len(values)) if len(values) > 1 else math.nan
+        return over_seeds(self.values(measure))[1]
 
     @property
     def title(self) -> str:
         return ", ".join(f"{name} {value}" for name, value in self.names.items()) or "all runs"
+
+
+def over_seeds(values: Sequence[float]) -> tuple[float, float]:
+    """The mean and its standard error; nan where there is no value, or one alone."""
+    mean = statistics.fmean(values) if values else math.nan
+    return mean, statistics.stdev(values) / math.sqrt(len(values)) if len(values) > 1 else math.nan
 
 
 def compared(runs: Sequence[Judged]) -> list[list[Row]]:
