@@ -1,8 +1,6 @@
 """One step of training as one compiled graph, the optimiser in it."""
 
-import copy
-import inspect
-from collections import defaultdict
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
@@ -14,9 +12,9 @@ from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 from data import Dataset
 from elbolab.graph.capture import capture, generators_kept, loss_and_gradients
 from elbolab.graph.inductor import compile_graph
-from elbolab.graph.torch_internals import as_if_compiling, pytree
+from elbolab.graph.torch_internals import pytree
 from elbolab.graph.trace import CannotCapture, trace
-from elbolab.stepping.optimizers import COUNTS, PythonNumbers
+from elbolab.stepping.optimizers import Moved, Numbers, OptimizerApart, Together
 from training.eager_step import Eager, Step
 from training.state import State
 
@@ -45,7 +43,7 @@ class Compiled(Step):
         self._rows, where = dataset.source(index)
         self._index = where.clone()
         self._varying = tuple(dict.fromkeys(("lr", *varying)))
-        self._options = self._current()
+        self._options, self._numbers_spec = pytree.tree_flatten(self._current())
         self._numbers = [torch.tensor(v, dtype=torch.float64, device=state.device) for v in self._options]
         self._good = torch.tensor(state.step, device=state.device)
         self._alive = torch.tensor(True, device=state.device)
@@ -88,13 +86,12 @@ class Compiled(Step):
         self.state.step = int(self._good)  # reading it back is the one time that the host waits for the device
         return bool(self._alive)
 
-    def _current(self) -> list[float]:
+    def _current(self) -> list[dict[str, Any]]:
         """The optimiser's options that the graph takes as tensors."""
-        groups = self.state.optimizer.param_groups
-        return pytree.tree_leaves([[group[name] for name in self._varying] for group in groups])
+        return [{name: group[name] for name in self._varying} for group in self.state.optimizer.param_groups]
 
     def _fill(self) -> None:
-        now = self._current()
+        now = pytree.tree_leaves(self._current())
         for tensor, value, before in zip(self._numbers, now, self._options, strict=True):
             if value != before:
                 tensor.fill_(value)
@@ -108,13 +105,13 @@ class Compiled(Step):
         self._parameters = {n: p for n, p in objective.named_parameters() if p.requires_grad}
         if any(state.optimizer.state.values()):
             self._parameters = {n: p for n, p in self._parameters.items() if state.optimizer.state.get(p)}
-        memory = [state.optimizer.state.get(p, {}) for p in self._parameters.values()]
-        self._memory, self._memory_spec = pytree.tree_flatten(memory)
-        named = [(name, value) for one in memory for name, held in one.items() for value in pytree.tree_leaves(held)]
-        self._counts = [name in COUNTS for name, value in named if isinstance(value, Tensor)]
+        self._moved = Moved(Together.of(state.optimizer), list(self._parameters.values()))
+        if any(name != "lr" for _, name in self._moved.numbers.places):
+            raise CannotCapture(f"{type(state.optimizer).__name__} counts in Python numbers")
+        self._moved.numbers = Numbers()  # the learning rate is among the options that the graph is given
         return {
             "parameters": [p.detach() for p in self._parameters.values()],
-            "memory": [value for value in self._memory if isinstance(value, Tensor)],
+            "memory": [where[name] for where, name in self._moved.memory],
             "buffers": list(self._buffers.values()),
             "tally": [state.total, state.norms, self._good, self._alive],
             "numbers": self._numbers,
@@ -130,7 +127,7 @@ class Compiled(Step):
         norm = get_total_norm(gradients, foreach=False)
         total, norms, good, alive = cells["tally"]
         finite = alive & (loss + norm).isfinite()
-        parameters, memory = self._optimized(cells["parameters"], cells["memory"], cells["numbers"], gradients, norm)
+        parameters, memory = self._optimized(cells, gradients, norm)
         old = [*cells["parameters"], *cells["memory"], *cells["buffers"]]
         for value, new in zip(old, [*parameters, *memory, *buffers], strict=True):
             value.copy_(torch.where(finite, new, value))
@@ -140,55 +137,21 @@ class Compiled(Step):
         alive.copy_(finite)
 
     def _optimized(
-        self,
-        parameters: Sequence[Tensor],
-        memory: Sequence[Tensor],
-        numbers: Sequence[Tensor],
-        gradients: Sequence[Tensor],
-        norm: Tensor,
+        self, cells: dict[str, Any], gradients: Sequence[Tensor], norm: Tensor
     ) -> tuple[list[Tensor], list[Tensor]]:
         """The parameters and the optimiser's memory after its step, which runs on copies of both."""
-        parameters = [value.clone() for value in parameters]
-        # Step counts are float32 scalars, eager optimisers compute with them as Python numbers: here, in float64.
-        memory = [value.double() if count else value.clone() for value, count in zip(memory, self._counts, strict=True)]
-        for parameter, gradient in zip(parameters, gradients, strict=True):
-            parameter.grad = gradient
-        if self.clip < float("inf"):
-            clip_grads_with_norm_(parameters, self.clip, norm, foreach=False)
-        waiting = iter(memory)
-        leaves = [next(waiting) if isinstance(value, Tensor) else value for value in self._memory]
-        stand_ins = dict(zip(map(id, self._parameters.values()), parameters, strict=True))
-        optimizer = copy.copy(self.state.optimizer)
-        options = [{name: group[name] for name in self._varying} for group in self.state.optimizer.param_groups]
-        options = pytree.tree_unflatten([n.clone() for n in numbers], pytree.tree_structure(options))
-        optimizer.param_groups = [
-            # `capturable` keeps the step count a tensor; Inductor fuses one tensor's operations after the other's.
-            {
-                **group,
-                "foreach": False,
-                "fused": False,
-                "params": [stand_ins[id(p)] for p in group["params"] if id(p) in stand_ins],
-            }
-            | ({"capturable": True} if "capturable" in group else {})
-            | given
-            for group, given in zip(self.state.optimizer.param_groups, options, strict=True)
-        ]
-        kept = pytree.tree_unflatten(leaves, self._memory_spec)
-        optimizer.state = defaultdict(dict, zip(parameters, kept, strict=True))
-        with as_if_compiling(), torch.no_grad(), PythonNumbers():
-            try:
-                inspect.unwrap(type(optimizer).step)(optimizer)
-            except CannotCapture as error:
-                reads = f"{type(optimizer).__name__} decides by a value, such as its {' or '.join(self._varying)}"
-                raise CannotCapture(f"{reads}, which a graph takes as tensors") from error
-        after = [optimizer.state[p] for p in parameters]
-        if any(
-            a is not b and a != b
-            for a, b in zip(pytree.tree_leaves(after), leaves, strict=True)
-            if not isinstance(b, Tensor)
-        ):
-            raise CannotCapture(f"{type(optimizer).__name__} counts in Python numbers")
-        return parameters, [value for value in pytree.tree_leaves(after) if isinstance(value, Tensor)]
+        if self.clip < math.inf:
+            holders = [torch.empty_like(g) for g in gradients]
+            for holder, gradient in zip(holders, gradients, strict=True):
+                holder.grad = gradient
+            clip_grads_with_norm_(holders, self.clip, norm, foreach=False)
+        options = pytree.tree_unflatten([n.clone() for n in cells["numbers"]], self._numbers_spec)
+        try:
+            return self._moved(cells["parameters"], cells["memory"], [], gradients, options)
+        except OptimizerApart as error:
+            reads = f"decides by a value, such as its {' or '.join(self._varying)}, which a graph takes as tensors"
+            name = type(self.state.optimizer).__name__
+            raise CannotCapture(f"{name} {reads}, or does what is no tensor operation ({error})") from error
 
 
 def _replayed(run: Callable[..., Any], inputs: Sequence[Tensor]) -> Callable[..., Any]:

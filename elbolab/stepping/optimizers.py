@@ -43,6 +43,15 @@ class Together(PyroOptim):
         self._factory = factory
         self.optimizer: Optimizer | None = None
 
+    @classmethod
+    def of(cls, optimizer: Optimizer) -> "Together":
+        """An optimiser that there is already."""
+        made = cls(lambda parameters: optimizer)
+        made.optimizer = optimizer
+        made.optim_objs = {p: optimizer for group in optimizer.param_groups for p in group["params"]}
+        made.grad_clip = dict.fromkeys(made.optim_objs)
+        return made
+
     def __call__(self, params: Iterable[Tensor], *args: Any, **kwargs: Any) -> None:
         new = [p for p in params if p not in self.optim_objs]
         if new and self.optimizer is None:
@@ -152,8 +161,12 @@ class Moved:
         memory: Sequence[Tensor],
         numbers: Sequence[Tensor],
         gradients: Sequence[Tensor | None],
+        options: Sequence[dict[str, Any]] = (),
     ) -> tuple[list[Tensor], list[Tensor]]:
-        """Parameters and memory after a step; nothing is written to."""
+        """Parameters and memory after a step; nothing is written to.
+
+        `options` are tensors in the place of an optimiser's numbers, for each of its groups of parameters.
+        """
         # Step counts are float32 scalars, eager optimisers compute with them as Python numbers: here, in float64.
         names = [name for _, name in self.memory]
         given = [v.double() if name in COUNTS else v.clone() for name, v in zip(names, memory, strict=True)]
@@ -162,7 +175,7 @@ class Moved:
         at = {(id(where), name): v for (where, name), v in zip(places, given, strict=True)}
         moved = [v.clone() for v in values]
         stand_ins = {id(p): new for p, new in zip(self.parameters, moved, strict=True)}
-        with as_if_compiling(), torch.no_grad(), PythonNumbers() as numbers_mode, _tensor_math():
+        with as_if_compiling(), torch.no_grad(), _PythonNumbers() as numbers_mode, _tensor_math():
             for p, new, gradient in zip(self.parameters, moved, gradients, strict=True):
                 new.grad = None if gradient is None else gradient.clone()
                 clip = self.optim.grad_clip.get(p)
@@ -171,14 +184,16 @@ class Moved:
             for one in self.optimizers:
                 numbers_mode.begun = isinstance(one, _FIRST_STEP_APART)
                 try:
-                    self._stepped(one, stand_ins, at)
+                    self._stepped(one, stand_ins, at, options or [{}] * len(one.param_groups))
                 except Exception as error:
                     reason = str(error).strip().partition("\n")[0].partition(" - ")[0]
                     raise OptimizerApart(f"{type(one).__name__}: {reason}") from error
         return moved, [at[id(where), name] for where, name in self.memory]
 
     @staticmethod
-    def _stepped(one: Optimizer, stand_ins: dict[int, Tensor], at: dict[tuple[int, str], Tensor]) -> None:
+    def _stepped(
+        one: Optimizer, stand_ins: dict[int, Tensor], at: dict[tuple[int, str], Tensor], options: Sequence[dict]
+    ) -> None:
         """Runs the step of an optimiser on a twin of it, whose memory and numbers are the tensors of `at`."""
         twin = copy.copy(one)
         twin.param_groups = [
@@ -189,9 +204,10 @@ class Moved:
                 "fused": False,
                 "params": [stand_ins[id(p)] for p in group["params"] if id(p) in stand_ins],
             }
-            | ({"lr": at[id(group), "lr"]} if "lr" in group else {})
+            | ({"lr": at[id(group), "lr"]} if (id(group), "lr") in at else {})
             | ({"capturable": True} if "capturable" in group else {})
-            for group in one.param_groups
+            | others
+            for group, others in zip(one.param_groups, options, strict=True)
         ]
         twin.state = defaultdict(dict)
         states = [(one.state[p], stand_ins[id(p)]) for g in one.param_groups for p in g["params"] if id(p) in stand_ins]
@@ -209,7 +225,7 @@ class Moved:
                     raise CannotCapture(f"{type(one).__name__} changes its {name}")
 
 
-class PythonNumbers(TorchFunctionMode):
+class _PythonNumbers(TorchFunctionMode):
     """Numbers that are tensors here, where PyTorch takes numbers alone: `addcdiv_(a, b, value=number)`."""
 
     begun = False  # whether what is asked is if this is the first step: it is not
