@@ -3,29 +3,25 @@
 import copy
 import inspect
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
-from unittest import mock
 
 import torch
-from pyro.optim import PyroOptim, clipped_adam
+from pyro.optim import PyroOptim
 from pyro.optim import adagrad_rmsprop as adagrad
-from pyro.optim import dct_adam as dct
 from torch import Tensor
 from torch.optim import Optimizer
-from torch.overrides import TorchFunctionMode
 
 from elbolab.graph.reads import CannotCapture
 from elbolab.graph.torch_internals import as_if_compiling
+from elbolab.stepping.tensor_numbers import PythonNumbers, tensor_math
 
 Factory = Callable[[Iterable[Tensor]], Optimizer]
 _FIRST_STEP_APART = (adagrad.AdagradRMSProp,)
-_COUNT_IN_PYTHON = (clipped_adam, dct, adagrad)  # modules whose `math` meets tensors where it met Python's numbers
 
 
-COUNTS = frozenset({"step", "mu_product", "mu", "eta"})  # what torch.optim calls its scalars
+_COUNTS = frozenset({"step", "mu_product", "mu", "eta"})  # what torch.optim calls its scalars
 
 
 class OptimizerApart(CannotCapture):
@@ -169,13 +165,13 @@ class Moved:
         """
         # Step counts are float32 scalars, eager optimisers compute with them as Python numbers: here, in float64.
         names = [name for _, name in self.memory]
-        given = [v.double() if name in COUNTS else v.clone() for name, v in zip(names, memory, strict=True)]
+        given = [v.double() if name in _COUNTS else v.clone() for name, v in zip(names, memory, strict=True)]
         places = [*self.memory, *self.numbers.places]
         given += [numbers[group].clone() for group in self.numbers.groups]
         at = {(id(where), name): v for (where, name), v in zip(places, given, strict=True)}
         moved = [v.clone() for v in values]
         stand_ins = {id(p): new for p, new in zip(self.parameters, moved, strict=True)}
-        with as_if_compiling(), torch.no_grad(), _PythonNumbers() as numbers_mode, _tensor_math():
+        with as_if_compiling(), torch.no_grad(), PythonNumbers() as numbers_mode, tensor_math():
             for p, new, gradient in zip(self.parameters, moved, gradients, strict=True):
                 new.grad = None if gradient is None else gradient.clone()
                 clip = self.optim.grad_clip.get(p)
@@ -223,33 +219,3 @@ class Moved:
                     at[id(state), name] = twin.state[new][name]
                 elif twin.state[new][name] is not state[name]:
                     raise CannotCapture(f"{type(one).__name__} changes its {name}")
-
-
-class _PythonNumbers(TorchFunctionMode):
-    """Numbers that are tensors here, where PyTorch takes numbers alone: `addcdiv_(a, b, value=number)`."""
-
-    begun = False  # whether what is asked is if this is the first step: it is not
-
-    def __torch_function__(self, func: Any, types: Any, args: tuple = (), kwargs: dict | None = None) -> Any:
-        kwargs = dict(kwargs or {})
-        name = getattr(func, "__name__", "")
-        if name == "__bool__" and self.begun:
-            return False
-        if name in ("addcdiv_", "addcmul_") and isinstance(kwargs.get("value"), Tensor):
-            target, a, b = args
-            return target.add_(kwargs["value"] * a / b if name == "addcdiv_" else kwargs["value"] * a * b)
-        if name in ("add_", "add", "sub_", "sub") and isinstance(kwargs.get("alpha"), Tensor):
-            return func(args[0], args[1] * kwargs.pop("alpha"))
-        if name == "__get__" and func == Tensor.data.__get__:  # type: ignore[attr-defined]
-            return args[0].detach()
-        return func(*args, **kwargs)
-
-
-@contextmanager
-def _tensor_math() -> Iterator[None]:
-    """Pyro's own optimisers take square roots by `math`."""
-    with ExitStack() as stack:
-        for module in _COUNT_IN_PYTHON:
-            if hasattr(module, "math"):
-                stack.enter_context(mock.patch.object(module, "math", torch))
-        yield
