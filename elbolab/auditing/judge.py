@@ -5,10 +5,9 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-import torch
 from torch import Tensor
 
-from elbolab.auditing.identify import inside, reconstruction, reparameterization, second_half
+from elbolab.auditing.identify import inside, learned, reconstruction, reparameterization, second_half
 from elbolab.auditing.identify.closed_form_kl import Divergence
 from elbolab.auditing.identify.consistency import depends_on_unknown, drifting, followed, tangled
 from elbolab.auditing.kinds import Kind
@@ -72,8 +71,6 @@ def judged(case: Case) -> Verdict:
     if {"mu", "head"} <= set(loss.slots) and "output" not in loss.slots and "z" not in loss.slots:
         return replace(alone(loss, layout, roles), head_name=roles.head_name)
     verdict = _identified(loss, layout, roles, case, written)
-    if verdict.is_elbo and verdict.kind is not Kind.ELBO and (missing := _unnormalised(case, loss, layout, verdict)):
-        verdict = replace(verdict, kind=Kind.WRONG_LIKELIHOOD, notes=(missing, *verdict.notes))
     if verdict.is_elbo and not shapes and not loss.numeric:
         verdict = _elsewhere(verdict, loss, layout, roles, case, written)
     if case.algebra and verdict.likelihood in (None, "bernoulli"):
@@ -84,21 +81,6 @@ def judged(case: Case) -> Verdict:
         verdict = replace(verdict, residual=residual(loss, layout, read_as or "logvar"))
     stated_head = roles.head if roles.head != "head" else ""
     return replace(verdict, notes=(*verdict.notes, *said), head_name=roles.head_name, stated_head=stated_head)
-
-
-def _unnormalised(case: Case, loss: Loss, layout: Layout, verdict: Verdict) -> str:
-    """A scale that is learned beside a squared error whose constant, log sigma, is dropped, grows without bound."""
-    if not any("is dropped" in note for note in verdict.notes):
-        return ""
-    for name, value in case.target.learned.items():
-        before = loss.total(draw(layout, 1))
-        with torch.no_grad():
-            value += 0.5
-            after = loss.total(draw(layout, 1))
-            value -= 0.5
-        if before != after:
-            return f"`{name}` is learned, and its own term (log sigma) is missing: sigma grows without bound"
-    return ""
 
 
 def _told(case: Case, loss: Loss, layout: Layout) -> tuple[Roles, tuple[str, ...]]:
@@ -131,7 +113,13 @@ def _identified(loss: Loss, layout: Layout, roles: Roles, case: Case, written: f
     if entangled := tangled(loss, layout):
         return refused(Kind.NOT_ELBO, *first.notes, entangled)
     second = second_half.identify(loss, layout, roles)
-    return conclude(loss, layout, first, second, _sampler(case, second, loss, layout), written)
+    verdict = conclude(loss, layout, first, second, _sampler(case, second, loss, layout), written)
+    if verdict.is_elbo or verdict.kind is Kind.WEIGHTED:
+        wrong, said = learned.fault(loss, layout, first, second, case.target.learned)
+        if wrong or (said and verdict.kind in (Kind.GAUSSIAN, Kind.WEIGHTED)):  # a constant alone is left out
+            kind = Kind.WRONG_LIKELIHOOD if wrong else Kind.SHIFTED
+            verdict = replace(verdict, kind=kind, notes=(said, *verdict.notes))
+    return verdict
 
 
 def _sampler(case: Case, second: Divergence, loss: Loss, layout: Layout) -> str:

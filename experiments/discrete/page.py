@@ -4,6 +4,7 @@ The numbers are kept in results.json beside this file; with --collect they are r
 """
 
 import json
+import math
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -18,6 +19,16 @@ from training import Parser
 from training.comparison.table import over_seeds
 
 PAGE = HERE.parent.parent / "docs" / "discrete-estimators.md"
+# Shi et al. (2022, 2202.09497), read off the figure of MNIST: by decoder evaluations and estimator.
+PUBLISHED = {
+    ("2", "RODEO"): 1.07e-2,
+    ("2", "DoubleCV"): 1.33e-2,
+    ("2", "DisARM"): 1.36e-2,
+    ("2", "RELAX"): 1.09e-2,
+    ("3", "RODEO"): 6.8e-3,
+    ("3", "DoubleCV"): 7.4e-3,
+    ("3", "ARMS"): 7.8e-3,
+}
 RESULTS = HERE / "results.json"
 
 
@@ -28,9 +39,10 @@ def collected(out: Path, budget: str) -> dict[str, Any]:
         if job.setting == "linear" and job.result is not None:
             trainings.setdefault(job.estimator, []).append(job.result)
     found: dict[str, Any] = {"budget": budget, "trainings": trainings}
-    bias = out / "bias" / "bias.json"
-    if bias.exists():
-        found["bias"] = json.loads(bias.read_text())
+    for name in ("bias", "variance"):
+        part = out / name / f"{name}.json"
+        if part.exists():
+            found[name] = json.loads(part.read_text())
     return found
 
 
@@ -63,6 +75,27 @@ def biases(found: dict[str, Any]) -> str:
     return markdown(["estimator", *after, "test ELBO", f"less than by {plan['reference']}"], body)
 
 
+def variances(found: dict[str, Any]) -> str:
+    """Variance of the guide's gradient as a multiple of the reference's, with its standard error."""
+    plan = found["variance"]
+    points = plan["variance"]
+    body = []
+    for evaluations, particles in plan["estimators"].items():
+        for name in particles:
+            cells = []
+            for point in points.values():
+                variance, error = point[evaluations][name]
+                against, its = point["2"][plan["reference"]]
+                ratio = variance / against
+                spread = ratio * math.hypot(error / variance, 0 if name == plan["reference"] else its / against)
+                cells.append(f"{ratio:.3f} ± {spread:.3f}")
+            published = PUBLISHED.get((str(evaluations), name))
+            told = "-" if published is None else f"{published / PUBLISHED['2', plan['reference']]:.2f}"
+            body.append([name, str(evaluations), *cells, told])
+    after = [f"after {point} epochs" for point in points]
+    return markdown(["estimator", "decoder evaluations", *after, "published, after 1,000,000 steps"], body)
+
+
 def marked(name: str) -> str:
     """Biased estimators have a star."""
     return f"{name}" if getattr(elbolab, name).unbiased else f"{name} *"
@@ -76,6 +109,7 @@ def mean_and_error(values: Sequence[float]) -> str:
 TABLES: dict[str, Callable[[dict[str, Any]], str]] = {
     "trainings": trainings,
     "bias": biases,
+    "variance": variances,
 }
 
 

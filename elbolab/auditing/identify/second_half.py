@@ -7,6 +7,7 @@ import torch
 from elbolab.auditing.heads import claimed, plain
 from elbolab.auditing.identify import closed_form_kl, other_kls, sampled_kl
 from elbolab.auditing.identify.closed_form_kl import Divergence
+from elbolab.auditing.identify.local_names import contradiction
 from elbolab.auditing.kinds import Kind
 from elbolab.auditing.probe.layouts import asked
 from elbolab.auditing.probe.loss import Loss
@@ -19,7 +20,7 @@ def identify(loss: Loss, layout: Layout, roles: Roles) -> Divergence:
     if "q" in loss.slots and "mu" not in loss.slots:
         return other_kls.of_categories(loss, layout)
     if {"mu", "head", "prior_mu", "prior_head"} <= set(loss.slots):
-        return _named(other_kls.to_given_prior(loss, layout), roles)
+        return _named(loss, other_kls.to_given_prior(loss, layout), roles)
     if not {"mu", "head"} <= set(loss.slots):
         return Divergence(fault=Kind.NOT_ELBO, notes=("there is no KL: it takes a mean and a second head",))
     point = draw(layout, 1)
@@ -37,7 +38,7 @@ def identify(loss: Loss, layout: Layout, roles: Roles) -> Divergence:
             return Divergence(form="drawn", fault=Kind.NOT_ELBO, notes=(note,))
     else:
         second = closed_form_kl.identify(loss, layout)
-    return _named(second, roles)
+    return _named(loss, second, roles)
 
 
 def _several(loss: Loss, layout: Layout) -> bool:
@@ -57,7 +58,7 @@ def _random(loss: Loss, layout: Layout) -> str:
     return "the reconstruction is random: noise is added to it"
 
 
-def _named(second: Divergence, roles: Roles) -> Divergence:
+def _named(loss: Loss, second: Divergence, roles: Roles) -> Divergence:
     """Is the head what it is said to be, by a role or by the parameter's name? Else both readings are said."""
     if not second.head or second.fault:
         return second
@@ -65,8 +66,11 @@ def _named(second: Divergence, roles: Roles) -> Divergence:
         note = f"the second head is said to be a {roles.head}, and the KL charges it as a {second.head}"
         return replace(second, fault=Kind.WRONG_KL, notes=(*second.notes, note))
     name, states = roles.head_name, claimed(roles.head_name)
-    if roles.head != "head" or not name or states in (None, second.head):
+    if roles.head != "head" or not name or states == second.head:
         return second
+    if states is None:
+        said = contradiction(loss.function, name, second.head)
+        return replace(second, fault=Kind.WRONG_KL, notes=(*second.notes, said)) if said else second
     note = f"`{name}` is charged as a {second.head}: the encoder has to mean that by it"
     if plain(name).endswith("sigma") and "log" not in plain(name) and second.head == "logvar":
         # Many write sigma for a log-variance, and exponentiate it.

@@ -40,9 +40,17 @@ class Target:
 
     @property
     def learned(self) -> dict[str, torch.Tensor]:
-        """The scalars that the object learns."""
-        given = self.before[0].given if self.before else {}
-        return {name: value for name, value in given.items() if isinstance(value, nn.Parameter) and value.numel() == 1}
+        """The scalars and vectors that the object learns, its networks apart."""
+        thing = getattr(self.function, "__self__", self.function)
+        given = self.before[0].given if self.before else {"": thing}
+        found: dict[str, torch.Tensor] = {}
+        for name, value in given.items():
+            if isinstance(value, nn.Module):
+                inner = {f"{name}.{own}".lstrip("."): parameter for own, parameter in value.named_parameters()}
+                found |= {own: parameter for own, parameter in inner.items() if parameter.dim() < 2}
+            elif isinstance(value, nn.Parameter) and value.dim() < 2:
+                found[name] = value
+        return found
 
     @property
     def owner(self) -> type | None:

@@ -70,6 +70,15 @@ def _named(verdict: "Verdict") -> list[str]:
     return [f"if the encoder returns a {head}, replace the KL by", kl_line(verdict, head)]
 
 
+def _computed(verdict: "Verdict") -> list[str]:
+    """The head whose deviation is charged as a variance, or the other way round: the other one of the pair."""
+    pairs = (("softplus var", "softplus std"), ("logvar", "logstd"))
+    others = {a: b for pair in pairs for a, b in (pair, pair[::-1])}
+    other = others.get(verdict.head or "")
+    line = [f"if z is not drawn so, replace the KL by the one of a {other}", kl_line(verdict, other)] if other else []
+    return line or ["rename what is computed from the second head, or charge it as what it is called"]
+
+
 def _sampler(verdict: "Verdict") -> list[str]:
     head = HEADS.get(verdict.stated_head or verdict.head or "logvar", HEADS["logvar"])
     h = verdict.head_name or head.name.replace(" ", "_")
@@ -88,7 +97,7 @@ def _sign(verdict: "Verdict") -> list[str]:
 
 
 _FINDINGS = {
-    Kind.WRONG_KL: ((r"rename it|is said to be", _named),),
+    Kind.WRONG_KL: (("computed from", _computed), (r"rename it|is said to be", _named)),
     Kind.WRONG_LIKELIHOOD: (
         (
             "taken for a log-rate",
@@ -110,7 +119,17 @@ _FINDINGS = {
             lambda v: ["take logits as logits", "rec = " + RECONSTRUCTIONS["bernoulli of logits"].format(o="logits")],
         ),
         ("swapped", lambda v: ["put the prediction first and the data second", reconstruction_line(v)]),
-        ("log sigma", lambda v: ["add its normaliser", "rec = rec + log_sigma * x[0].numel()"]),
+        ("log sigma.* is missing", lambda v: ["add its normaliser", "rec = rec + log_sigma * x[0].numel()"]),
+        (
+            "log sigma.* is there",
+            lambda v: [
+                "count log sigma once for every number of the data",
+                "rec = (0.5 * ((recon - x) / sigma)**2 + sigma.log()).flatten(1).sum(1)"
+                if v.likelihood == "gaussian"
+                else "rec = ((recon - x).abs() / sigma + sigma.log()).flatten(1).sum(1)",
+            ],
+        ),
+        ("leave the reconstruction out", lambda v: ["leave out the learned weight", reconstruction_line(v)]),
         ("ones weigh", lambda v: ["leave out pos_weight", reconstruction_line(v)]),
         ("are left out", lambda v: ["count every number of the data", reconstruction_line(v)]),
         ("smoothed", lambda v: ["leave out label_smoothing", reconstruction_line(v)]),
