@@ -14,7 +14,7 @@ from elbolab.auditing.kinds import Kind
 from elbolab.auditing.probe.layouts import Shapes, Unprobeable, asked, opened, taken
 from elbolab.auditing.probe.loss import Loss, NoTensor, Raised
 from elbolab.auditing.probe.names import END
-from elbolab.auditing.probe.points import Layout, draw
+from elbolab.auditing.probe.points import Layout
 from elbolab.auditing.probe.roles import Roles
 from elbolab.auditing.probe.targets import Target
 from elbolab.auditing.probe.written import written_sizes

@@ -37,8 +37,8 @@ def fault(
             continue
         if first.family.constant is None:
             return True, (
-                f"`{name}` is learned and weighs a {first.family.name} likelihood, which has no scale: what it learns is"
-                " to leave the reconstruction out"
+                f"`{name}` is learned and weighs a {first.family.name} likelihood, which has no scale: what it learns"
+                " is to leave the reconstruction out"
             )
         apart = first.family.constant(1 / after[0]) - first.family.constant(1 / before[0])
         counted = (after[1] - before[1]) / (scale * draw(layout, 1)["x"].numel() * apart)
@@ -46,8 +46,8 @@ def fault(
             return True, f"`{name}` is learned, and its own term (log sigma) is missing: sigma grows without bound"
         if abs(counted - 1) > _EXACT:
             return True, (
-                f"`{name}` is learned, and its own term (log sigma) is there {counted:.4g} times for every number of the"
-                f" data instead of once, or the KL has the weight {1 / counted:.4g}"
+                f"`{name}` is learned, and its own term (log sigma) is there {counted:.4g} times for every number of"
+                f" the data instead of once, or the KL has the weight {1 / counted:.4g}"
             )
         said = f"`{name}` is a scale that is learned, with its own term; the numbers here are for its present value"
     return False, said

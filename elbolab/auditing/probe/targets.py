@@ -40,9 +40,12 @@ class Target:
 
     @property
     def learned(self) -> dict[str, torch.Tensor]:
-        """The scalars and vectors that the object learns, its networks apart."""
+        """The scalars and vectors that the object, or what the function's code names, learns; networks apart."""
         thing = getattr(self.function, "__self__", self.function)
-        given = self.before[0].given if self.before else {"": thing}
+        given = dict(self.before[0].given) if self.before else {"": thing}
+        if hasattr(self.function, "__code__"):
+            around = inspect.getclosurevars(self.function)
+            given |= {**around.globals, **around.nonlocals}
         found: dict[str, torch.Tensor] = {}
         for name, value in given.items():
             if isinstance(value, nn.Module):
