@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.fx import Node
 from torch.overrides import TorchFunctionMode
 
+from elbolab.graph.operations import selected
 from elbolab.graph.reads import READS, CannotCapture, Dependence, answered, asking, line
 from elbolab.graph.torch_internals import node_of, pytree, tracing, untraced
 
@@ -156,6 +157,7 @@ class StandIns(TorchFunctionMode):
 
 
 _SPECIAL = {
+    "__getitem__": lambda _, func, args, kwargs: selected(func, *args),
     "backward": StandIns._backward,
     "register_hook": StandIns._hook,
     "__get__": StandIns._attribute,

@@ -11,9 +11,11 @@ from torch import Tensor
 
 from elbolab.graph.reads import CannotCapture
 from elbolab.graph.torch_internals import pytree
+from elbolab.graph.trace import said
 from elbolab.stepping import watching
 from elbolab.stepping.comparison import Disagrees
 from elbolab.stepping.entry import Changed, Entry, NotNow
+from elbolab.stepping.taking import Failed, StepFailed
 from elbolab.stepping.watching import as_tensors
 
 if TYPE_CHECKING:
@@ -49,7 +51,8 @@ class Cache:
             return as_tensors(taken.loss)
         try:
             if entry.graph is None:
-                entry.capture(leaves)
+                with said():
+                    entry.capture(leaves)
             loss = entry(leaves, args, kwargs)
             self.described = entry.described
             return loss
@@ -70,6 +73,13 @@ class Cache:
         except CannotCapture as error:
             entry.refuse(str(error))
             return self._eagerly(str(error), args, kwargs)
+        except Failed as error:
+            loss = self._eagerly(f"the graph {error}", args, kwargs)  # where this raises too, the batch is to blame
+            entry.reason, entry.graph = f"the graph {error}", None
+            return loss
+        except StepFailed as error:
+            entry.reason, entry.graph = f"the compiled step {error.reason}", None
+            raise
 
     def _eagerly(self, reason: str, args: tuple, kwargs: dict[str, Any]) -> Any:
         self.described = f"eager: {reason}"

@@ -10,6 +10,7 @@ from elbolab.graph.torch_internals import pytree
 from elbolab.stepping import agreement, watching
 from elbolab.stepping.optimizers import Moved
 from elbolab.stepping.step_graph import StepGraph
+from elbolab.stepping.taking import Failed, failure
 from elbolab.stepping.watching import Standing, Taken, as_tensors
 
 if TYPE_CHECKING:
@@ -29,23 +30,29 @@ class Comparison:
 
     def __init__(self, entry: "Entry", leaves: list) -> None:
         self.entry, self.leaves = entry, leaves
+        graph = entry.graph
+        assert graph is not None
+        memory = [] if graph.moved is None else graph.moved.memory
+        self._outside = [graph.outside[i] for i in graph.written]
+        self.standing = Standing([*entry.parameters, *self._outside], entry.numbers.places, [*graph.assigned, *memory])
 
     def made(self, args: tuple, kwargs: dict[str, Any]) -> Taken | None:
         """Takes the step as Pyro does; where the graph does the same, all is as before it.
 
         What an optimiser of its own has done cannot be taken back: then that step stands, and is returned.
+
+        Raises:
+            Disagrees: the graph does something else; the step is taken.
+            Failed: the graph raised; no step is taken.
         """
-        graph = self.entry.graph
+        graph, standing = self.entry.graph, self.standing
         assert graph is not None
-        memory = [] if graph.moved is None else graph.moved.memory
-        outside = [graph.outside[i] for i in graph.written]
-        standing = Standing([*self.entry.parameters, *outside], self.entry.numbers.places, [*graph.assigned, *memory])
         inputs, ended, answers = self._dry(graph.graph, standing)
         start = [v.detach().clone() for v in self.entry.inputs(self.leaves)]
         if graph.run is not None and self.entry.uses == 1:
             try:
                 self._same_compiled(graph, standing, (start, inputs, answers[: graph.losses]))
-            except CannotCapture as error:  # the compiler's doing: the graph itself is compared below
+            except (CannotCapture, Failed) as error:  # the compiler's doing: the graph itself is compared below
                 graph.run, self.entry.uncompiled = None, f", run operation by operation: compiled, {error}"
         beside = self.entry.surroundings.values()
         taken = self.entry.cache.stock(args, kwargs, keep=True)
@@ -54,7 +61,7 @@ class Comparison:
             watching.same_draws(ended, watching.generators())
             self.entry.numbers.check()
             changed = self.entry.surroundings.changed()
-            known = [*self.entry.parameters, *outside]
+            known = [*self.entry.parameters, *self._outside]
             for key, tensor, value in beside:
                 if not torch.equal(tensor, value) and all(tensor is not other for other in known):
                     changed = f"the tensor {key}"
@@ -77,10 +84,14 @@ class Comparison:
     def _dry(self, run: Any, standing: Standing) -> tuple[list[Tensor], list[Tensor], Any]:
         """A graph on copies: the copies afterwards, the generators, what it answers."""
         inputs = [v.detach().clone(memory_format=torch.preserve_format) for v in self.entry.inputs(self.leaves)]
-        with torch.no_grad():
-            answers = run(*inputs)
-        ended = watching.generators()
-        watching.set_generators(standing.generators)
+        try:
+            with torch.no_grad():
+                answers = run(*inputs)
+            ended = watching.generators()
+        except Exception as error:
+            raise Failed(failure(error)) from error
+        finally:
+            watching.set_generators(standing.generators)
         return inputs, ended, answers
 
     def _pairs(self, graph: StepGraph, taken: Taken, inputs: list[Tensor], answers: Any) -> list[agreement.Named]:

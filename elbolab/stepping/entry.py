@@ -15,6 +15,7 @@ from elbolab.stepping.numbers import NumberTensors
 from elbolab.stepping.optimizers import Moved, OptimizerApart, Together
 from elbolab.stepping.step_graph import StepGraph, traced
 from elbolab.stepping.surroundings import PLAIN, Surroundings
+from elbolab.stepping.taking import Failed, StepFailed, answers
 from elbolab.stepping.watching import Taken, as_tensors
 
 if TYPE_CHECKING:
@@ -126,28 +127,35 @@ class Entry:
         Raises:
             Changed: the graph does not serve.
             Disagrees: it is compared, and not the same.
+            Failed: it raised, and nothing is changed by it.
+            StepFailed: it raised, and may have changed what it moves.
         """
         self._serves(leaves)
         self.uses += 1
         seldom = self.uses in (1, 2, 10, 100, 1000) or self.uses % _EVERY == 0
-        if seldom:
-            taken = Comparison(self, leaves).made(args, kwargs)
+        comparison = Comparison(self, leaves) if seldom else None
+        if comparison is not None:
+            taken = comparison.made(args, kwargs)
             if taken is not None:
                 return as_tensors(taken.loss)
-        return self._run(leaves)
+        try:
+            return self._run(leaves)
+        except StepFailed as error:
+            if comparison is None:
+                raise
+            comparison.standing.restore()
+            raise Failed(error.reason) from error
 
     def _run(self, leaves: list) -> Any:
         graph = self.graph
         assert graph is not None
-        run = graph.run or graph.graph
-        with torch.no_grad():
-            answers = run(*self.inputs(leaves))
-        for (container, key), tensor in zip(graph.assigned, answers[graph.losses :], strict=False):
+        found = answers(graph, self.inputs(leaves))
+        for (container, key), tensor in zip(graph.assigned, found[graph.losses :], strict=False):
             container[key] = tensor
         self.numbers.advance()
         if self.cache.gradient and graph.moved is None:
-            self._move(answers[graph.losses + len(graph.assigned) :])
-        return pytree.tree_unflatten(list(answers[: graph.losses]), graph.loss_spec)
+            self._move(found[graph.losses + len(graph.assigned) :])
+        return pytree.tree_unflatten(list(found[: graph.losses]), graph.loss_spec)
 
     def _move(self, gradients: list[Tensor]) -> None:
         """The optimiser's own step."""

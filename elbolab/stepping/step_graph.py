@@ -44,6 +44,11 @@ class StepGraph:
     known: list[Tensor] = field(default_factory=list)
     run: Callable[..., Any] | None = None
 
+    @property
+    def writes(self) -> bool:
+        """Whether a run changes parameters, buffers or the optimiser's memory."""
+        return self.moved is not None or bool(self.written)
+
     def inputs(self, numbers: Sequence[Tensor], arguments: Sequence[Tensor]) -> list[Tensor]:
         memory = [] if self.moved is None else [where[name] for where, name in self.moved.memory]
         for place, container, key in self.followed:

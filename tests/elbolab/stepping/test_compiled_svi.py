@@ -19,6 +19,7 @@ from torch import nn
 
 from elbolab import RLOO, CompiledSVI, DReG
 from elbolab.graph import stand_ins
+from elbolab.stepping.taking import StepFailed
 
 pytestmark = pytest.mark.usefixtures("one_thread", "double")
 STEPS = 7
@@ -514,6 +515,85 @@ def test_what_is_compiled_to_other_numbers_runs_operation_by_operation(monkeypat
     expected, found = run(SVI, Pair), run(CompiledSVI, Pair)
     assert found[0] == pytest.approx(expected[0], rel=1e-9)
     assert "run operation by operation: compiled, the graph does not do" in found[3].described
+
+
+class Failing:
+    """In a compiler's place: code that raises from its nth call on, after it has written into one of its inputs."""
+
+    def __init__(self, at):
+        self.at, self.calls = at, 0
+
+    def __call__(self, graph, _):
+        def run(*values):
+            self.calls += 1
+            if self.calls >= self.at:
+                values[0].mul_(2)
+                raise RuntimeError("index out of bounds")
+            return graph(*values)
+
+        return run
+
+
+def failing(monkeypatch, at, **settings):
+    monkeypatch.setattr("elbolab.stepping.step_graph.compile_graph", Failing(at))
+    return run(CompiledSVI, Pair, **settings)
+
+
+def test_compiled_code_that_fails_at_once_is_not_used(monkeypatch):
+    found = failing(monkeypatch, 1)
+    assert found[0] == pytest.approx(run(SVI, Pair)[0], rel=1e-9)
+    assert "run operation by operation: compiled, failed as it ran: RuntimeError: index out" in found[3].described
+
+
+def test_compiled_code_that_fails_as_it_is_compared_is_taken_back(monkeypatch):
+    found, expected = failing(monkeypatch, 11, steps=15), run(SVI, Pair, steps=15)  # the tenth of the graph's own
+    assert found[0] == pytest.approx(expected[0], rel=1e-9)
+    assert torch.equal(found[2], expected[2]), "as many random numbers"
+    assert found[3].described.startswith("eager: the graph failed as it ran: RuntimeError: index out of bounds")
+
+
+def test_compiled_code_that_fails_midway_is_never_silent(monkeypatch):
+    with pytest.raises(StepFailed, match="failed as it ran: RuntimeError: index out of bounds: .* moved in part"):
+        failing(monkeypatch, 5)
+
+
+def test_evaluations_that_fail_are_left_to_pyro(monkeypatch):
+    *_, svi, _ = run(CompiledSVI, Pair, steps=2, compile=False)
+    svi._evaluations.compile = True
+    values = [float(svi.evaluate_loss(batch(i))) for i in range(3)]
+    assert svi._evaluations.described == "compiled: one graph a step"
+    entry = next(iter(svi._evaluations._entries.values()))
+
+    def fails(*values):
+        torch.rand(3)
+        raise RuntimeError("no memory")
+
+    entry.graph.run = fails
+    values += [float(svi.evaluate_loss(batch(i))) for i in range(3, 6)]
+    *_, svi, _ = run(SVI, Pair, steps=2)
+    assert values == pytest.approx([float(svi.evaluate_loss(batch(i))) for i in range(6)], rel=1e-9)
+    assert entry.reason == "the graph failed as it ran: RuntimeError: no memory"
+
+
+def test_a_batch_at_which_the_programs_fail_too_raises_in_their_words(monkeypatch):
+    class Looking(Pair):
+        def decode(self, z):
+            return super().decode(z) + self.table[self.index]
+
+        def model(self, x, index):
+            self.table, self.index = pyro.param("table", torch.zeros(4)), index
+            super().model(x)
+
+        def guide(self, x, index):
+            return super().guide(x)
+
+    *_, svi, _ = run(
+        CompiledSVI, Looking, compile=False, arguments=lambda i: ((batch(i), torch.tensor(i % 4)), {}), steps=4
+    )
+    with pytest.raises(IndexError, match="out of"):
+        svi.step(batch(0), torch.tensor(7))
+    svi.step(batch(0), torch.tensor(1))
+    assert svi.described.startswith("captured")
 
 
 @pytest.mark.slow
