@@ -32,7 +32,31 @@ __all__ = [
 
 def inductor(graph: GraphModule, examples: Sequence[Tensor], options: dict[str, Any]) -> Callable[..., Any]:
     """Machine code of a graph, by Inductor."""
-    return torch._inductor.compile(graph, list(examples), options=options)
+    with _outer_loops_apart():
+        return torch._inductor.compile(graph, list(examples), options=options | _MARK)
+
+
+_MARK = {"aot_inductor.metadata": {"elbolab": "outer loops apart"}}  # for the cache: this code is not Inductor's own
+
+
+def _outer_loops_apart() -> AbstractContextManager[Any]:
+    """Inductor's loops over the same range are one, unless that gives wrong numbers.
+
+    What one loop leaves for the next is kept in a buffer for one turn; where a turn is a vector of several, they
+    overwrite each other (pytorch/pytorch 185702; torch 2.13 still has it). Sums over enumerated states met it.
+    """
+    from torch._inductor.codegen.cpp import OuterLoopFusedSchedulerNode as Fused  # late: it takes seconds
+    from torch._inductor.virtualized import V
+
+    together = Fused.check_outer_fusion_loop_level_attr
+
+    def check(node: Any, kernels: list[Any], depth: int) -> bool:
+        shared = getattr(V.local_buffer_context, "local_buffers", None)
+        if shared and any(loop.steps != 1 for kernel in kernels for loop in kernel.loop_nest.loops[:depth]):
+            return False
+        return together(node, kernels, depth)
+
+    return mock.patch.object(Fused, "check_outer_fusion_loop_level_attr", check)
 
 
 def linear(a: Tensor, b: Tensor) -> Tensor:
