@@ -21,6 +21,7 @@ from tests.elbolab.random_programs.program import Program
 from tests.elbolab.random_programs.source import Runnable, arguments, build, source
 
 STAGES = ((12, 1e-3), (40, 1e-4), (160, 1e-4))
+RARE = (20_000, 1e-4)  # where the draws of the last stage are all but the same: what is left may be rare and large
 RIGHT, REFUSED, UNKNOWN, WRONG, CRASHED, ANSWERED = "right", "refused", "unknown", "wrong", "crashed", "answered"
 FAILURES = (WRONG, CRASHED, ANSWERED)
 
@@ -253,8 +254,12 @@ def _fault(objective: Objective, target: Target, repeats: int, loss_only: bool =
     exact, error, claimed = target.exact, target.error, target.claimed
     if loss_only:
         exact, error, claimed = exact[:1], error[:1], claimed[:1]
-    side = torch.zeros_like(exact)
-    for stage, (calls, chance) in enumerate(STAGES):
+    side, draws = torch.zeros_like(exact), torch.zeros(1, len(exact))
+    for stage, (calls, chance) in enumerate((*STAGES, RARE)):
+        if stage == len(STAGES):
+            if not (_alike(draws) & side.bool()).any():
+                break
+            calls //= repeats
         draw = (lambda: torch.tensor([objective.loss()]).double()) if loss_only else objective.draw
         draws = torch.stack([draw() for _ in range(calls * repeats)])
         if not loss_only and not stage and (fault := _fault(objective, target, 1, loss_only=True)):
@@ -271,6 +276,12 @@ def _fault(objective: Objective, target: Target, repeats: int, loss_only: bool =
         for i in side.nonzero()[:, 0].tolist()
     ]
     return "\n".join(rows)
+
+
+def _alike(draws: Tensor) -> Tensor:
+    """The coordinates of which fewer draws than twenty differ: their deviation says little about the mean's."""
+    middle = draws.median(0).values
+    return ((draws - middle).abs() > 1e-9 * (1 + middle.abs())).sum(0) < 20
 
 
 def _scores(draws: Tensor, exact: Tensor, error: Tensor) -> Tensor:

@@ -21,6 +21,8 @@ from tests.elbolab.random_programs.comparison import (
 from tests.elbolab.random_programs.program import Program
 
 HEADING = "## On random programs"
+BITS = frozenset({"Bernoulli", "OneHotCategorical"})
+DISCRETE = BITS | {"Categorical"}
 VERDICTS = (RIGHT, REFUSED, UNKNOWN, *FAILURES)
 
 
@@ -30,7 +32,11 @@ class Survey:
 
     counts: Counter = field(default_factory=Counter)
     failures: list[Outcome] = field(default_factory=list)
-    programs: int = 0
+    kinds: Counter = field(default_factory=Counter)  # of the programs
+
+    @property
+    def programs(self) -> int:
+        return self.kinds.total()
 
     def add(self, outcome: Outcome) -> None:
         self.counts[outcome.claim.label, outcome.verdict] += 1
@@ -50,8 +56,8 @@ class Survey:
 seeds {seed} to {last}) with {len(dict(self.counts.keys()))} estimators and options: {self.total(*VERDICTS)} pairs.
 {self.total(RIGHT)} are right: value and every gradient agree with the exact ones. {self.total(REFUSED)} are refused by
 name before the first number. {self.total(UNKNOWN)} are answered, and the exact value would take too long to compute.
-Silently wrong: {self.total(WRONG, ANSWERED)}; ended in an error that is no refusal: {self.total(CRASHED)}. Of all
-programs 36 % have continuous latents alone, 36 % bits or codes, 10 % categories and bits, and 18 % a mixture.
+Silently wrong: {self.total(WRONG, ANSWERED)}; ended in an error that is no refusal: {self.total(CRASHED)}. The
+programs' latents: {", ".join(f"{name} {count}" for name, count in self.kinds.most_common())}.
 
 {self.table()}
 """
@@ -66,6 +72,16 @@ programs 36 % have continuous latents alone, 36 % bits or codes, 10 % categories
         every = [self.total(verdict) for verdict in VERDICTS]
         rows.append(["all", *map(str, every), f"{(every[0] + every[2]) / sum(every):.0%}"])
         return "\n".join("| " + " | ".join(row) + " |" for row in rows)
+
+
+def kind(program: Program) -> str:
+    """What its latents are."""
+    families = {site.family for site in program.latents()}
+    if not families & DISCRETE:
+        return "continuous alone"
+    if families <= BITS:
+        return "bits or codes alone"
+    return "categories among discrete ones alone" if families <= DISCRETE else "discrete beside continuous"
 
 
 def answers(program: Program, effort: Effort) -> Answers:
@@ -83,7 +99,7 @@ def survey(
     found = Survey()
     for program in programs:
         known = answers(program, effort)
-        found.programs += 1
+        found.kinds[kind(program)] += 1
         for claim in claims:
             outcome = compare(claim, program, known, effort)
             found.add(outcome)
