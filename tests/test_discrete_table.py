@@ -28,6 +28,26 @@ def test_every_estimator_takes_two_decoder_evaluations(name):
     assert ReplicatedObjective(name, elbo, oracle.model, oracle.guide, oracle.x).evaluations == 2
 
 
+@pytest.mark.parametrize(
+    ("evaluations", "name", "particles"),
+    [(n, name, k) for n, several in table.PLAN["variance"]["estimators"].items() for name, k in several.items()],
+)
+def test_variances_are_compared_at_equal_decoder_evaluations(evaluations, name, particles):
+    oracle = Bits()
+    elbo = getattr(elbolab, name)(particles)
+    assert ReplicatedObjective(name, elbo, oracle.model, oracle.guide, oracle.x).evaluations == evaluations
+
+
+def test_variances_are_as_multiples_of_the_reference():
+    point = {"2": {"DisARM": (4.0, 0.4), "RODEO": (2.0, 0.1)}}
+    plan = {"estimators": {"2": {"DisARM": 1, "RODEO": 2}}, "reference": "DisARM", "variance": {"5": point}}
+    rows = page.variances({"variance": plan}).splitlines()[2:]
+    assert rows == [
+        "| DisARM | 2 | 1.000 ± 0.100 | 1.00 |",
+        "| RODEO | 2 | 0.500 ± 0.056 | 0.79 |",  # the root of (0.1 / 2)^2 + (0.4 / 4)^2, times the ratio
+    ]
+
+
 def test_seed_after_seed_all_estimators_equally_long(tmp_path):
     plan = [(job.seed, job.estimator, job.epochs) for job in table.jobs("short", tmp_path) if job.setting == "linear"]
     names = list(table.PLAN["estimators"])
