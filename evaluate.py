@@ -90,8 +90,7 @@ def evaluate(
     tail = samples >= pareto.LEAST and pareto.installed()
     found = evidence(lab.model, lab.guide, test, samples=samples, memory=memory * 2**20, progress=True, khat=tail)
     means = posterior_means(lab, test)
-    active = int((means.var(0) > ACTIVE).sum())
-    summary = numbers(found) | {"samples": samples, "active_units": active, "latent": means.shape[1]}
+    summary = numbers(found) | {"samples": samples, "active_units": active(means), "latent": means.shape[1]}
     if test.min() >= 0 and (test == test.round()).all() and test.max() > 1:
         summary["perplexity"] = perplexity(found, test)
     judged = {"checkpoint": checkpoint, "step": saved["step"], "samples": samples, **seen(lab)}
@@ -113,6 +112,11 @@ def evaluate(
         path, what = write(lab, folder, means, limit=int(report_megabytes * 1e6))
         print(f"report: {path} ({what})")
     return 0
+
+
+def active(means: Tensor) -> int:
+    """How many units' posterior means, (data, units), vary over data."""
+    return int((means.var(0) > ACTIVE).sum())
 
 
 def numbers(found: Evidence) -> dict[str, float]:

@@ -36,6 +36,13 @@ def test_it_judges_a_run(trained, capsys):
         assert f"{number:.2f}" in out
 
 
+def test_a_unit_is_active_where_its_posterior_mean_varies_over_data_by_more_than_a_hundredth():
+    """Burda et al., 2016: the covariance over x of E[z|x]; where the mean stands does not matter."""
+    away = torch.tensor([-1.0, 1.0, 0.0, -1.0, 1.0]).double()  # its variance is 1
+    variances = torch.tensor([1.0, 0.0101, 0.0099, 0.0]).double()
+    assert evaluate.active(away[:, None] * variances.sqrt() + torch.tensor([0.0, -7.0, 7.0, 1.0])) == 2
+
+
 def test_the_guide_is_looked_at_on_simulated_data_and_by_chains(trained, capsys, monkeypatch):
     monkeypatch.setattr(posterior_checks, "TEMPERATURES", 4)
     options = ["--samples", "2", "--calibration", "--ais", "3"]
