@@ -28,6 +28,14 @@ def one_store():
 
 
 @pytest.fixture
+def undrawn():
+    """Runs are judged without their pictures, which take nine tenths of the time; others look at these."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("training.pictures.draw", lambda *_: None)
+        yield
+
+
+@pytest.fixture
 def one_thread():
     """How a product is split among threads may change with the load, and with it the rounding."""
     threads = torch.get_num_threads()

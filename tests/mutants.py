@@ -1,7 +1,8 @@
 """A sample of small changes to the training program, each of which a test has to notice: `make mutants`.
 
 Cosmic Ray makes the changes, in a copy of the tree. The tests of the changed file are called until the first one fails,
-in a fork of a process that has imported the libraries. Changes that no test noticed are listed. Left alone are strings,
+in a fork of a process that has imported the libraries. Changes that no test noticed are listed; the tests that noticed
+one are called once more, with nothing changed. Left alone are strings,
 annotations and the numbers that arguments have by default, which are choices; and what only a browser tries.
 """
 
@@ -12,6 +13,7 @@ import json
 import os
 import py_compile
 import random
+import resource
 import shutil
 import signal
 import subprocess
@@ -24,7 +26,8 @@ from fnmatch import fnmatch
 from pathlib import Path
 
 import cosmic_ray.plugins
-import jsonargparse  # noqa: F401, this line and the next ones: imported once, for all forks
+import hypothesis  # noqa: F401, this line and the next ones: imported once, for all forks
+import jsonargparse  # noqa: F401
 import matplotlib.pyplot as plt  # noqa: F401
 import pandas as pd  # noqa: F401
 import pyro  # noqa: F401
@@ -35,29 +38,37 @@ import torch
 from cosmic_ray.ast import ast_nodes, get_ast
 from cosmic_ray.mutating import mutate_code
 
+import elbolab  # noqa: F401, which is not changed
+
 ROOT = Path(__file__).parents[1]
 PARTS = "model/test_references guide model/test_model model/test_contract model/test_extremes model/test_densities"
-DATA = "reliability/test_loop data"
-LOOP = "training/test_run_folder reliability/test_loop training/test_experiment reliability/test_same_run"
-LOOP += " reliability/test_trust"
-STEPS = "training/test_steps reliability/test_loop training/test_compiled_runs"
-JUDGED = "training/test_run test_evaluate"
+KEPT = "training/test_run_folder reliability/test_same_run training/test_changes training/test_judging"
+LOOP = "reliability/test_loop training/test_experiment reliability/test_trust test_train reliability/test_bad_inputs"
+SAID = "training/test_experiment test_train reliability/test_bad_inputs reliability/test_loop"
+STEPS = "training/test_steps reliability/test_loop training/test_compiled_runs test_train"
+JUDGED = "test_evaluate training/test_using"
 # Of a file the tests, from the quickest to those that take long; the first pattern that fits counts.
 TESTS = {
     "training/report/*": "",
     "training/*step*.py": STEPS,
-    "training/run.py": "training/test_run",
-    "training/figures.py": JUDGED,
-    "evaluate.py": JUDGED,
-    "data/*": DATA,
+    "training/run.py": f"training/test_run training/test_pictures {JUDGED}",
+    "training/last_pictures.py": f"training/test_pictures {SAID}",
+    "training/posterior_checks.py": JUDGED,
+    "training/comparison/*": "training/test_comparison",
+    "training/loggers.py": f"training/test_loggers {SAID}",
+    "data/folder.py": f"data/test_folder {SAID}",
+    "data/table.py": f"data/test_table {SAID}",
+    "data/*": f"data reliability/test_loop {KEPT} reliability/test_bad_inputs",
     "model/*": PARTS,
     "guide/*": PARTS,
-    "training/*": LOOP,
-    "train.py": LOOP,
-}
+    "evaluate.py": f"{JUDGED} reliability/test_bad_inputs",
+    "train.py": f"{LOOP} {KEPT}",
+} | {f"training/{name}*.py": f"training/test_pictures {JUDGED}" for name in ("figures", "pictures", "cells")}
+TESTS |= {f"training/{name}*.py": SAID for name in ("options", "experiment_options", "help", "catalogue", "starting")}
+TESTS |= {"training/*": f"{KEPT} {LOOP}"}
 # Tests that take long and see little that others do not: every pair of parts, statistics, Inductor, processes.
 SLOW = "expectation or every_part or sum_to_one or relaxations or compiled_graph or goes_on or processes or precision"
-OPTIONS = ("-q", "-x", "-p", "no:cacheprovider", "--no-header", "-k", f"not ({SLOW})", "--timeout=0")
+OPTIONS = ("-q", "-x", "-p", "no:cacheprovider", "-p", "pytest_timeout", "--no-header", "-k", f"not ({SLOW})")
 
 
 @dataclass(frozen=True)
@@ -91,27 +102,34 @@ def called(copy: Path, tests: list[str]) -> str:
     for name in [name for name in sys.modules if name.split(".")[0] == "tests"]:
         del sys.modules[name]  # this one, of the tree that is not changed
     sys.dont_write_bytecode = True
+    os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"  # they take longer than most tests
     failures = Failures()
-    code = pytest.main([*OPTIONS, f"--rootdir={copy}", *tests], plugins=[failures])
-    return next(iter(failures.names), "" if code == 0 else "the tests cannot be collected")
+    code = pytest.main([*OPTIONS, "--timeout=0", f"--rootdir={copy}", *tests], plugins=[failures])
+    return next(
+        iter(failures.names), "" if code in (0, pytest.ExitCode.NO_TESTS_COLLECTED) else "the tests cannot be collected"
+    )
 
 
 def in_a_fork(work: Callable[[], str], limit: float, log: Path) -> str:
-    """What `work` returns; "time" if it takes longer than `limit` seconds."""
+    """What `work` returns; "time" if it takes longer than `limit` seconds of a processor, or hangs."""
     receiving, answer = os.pipe()
     pid = os.fork()
     if not pid:
         os.setpgid(0, 0)  # what it starts goes with it
+        resource.setrlimit(resource.RLIMIT_CPU, (int(limit), int(limit) + 10))
         file = log.open("w")  # noqa: SIM115, the process ends with it
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)
-        os.write(answer, work().encode())
-        os._exit(0)
+        try:
+            os.write(answer, f"said {work()}".encode())
+        finally:
+            os._exit(0)
     os.close(answer)
-    ends, ended = time.monotonic() + limit, False
+    ends, ended, how = time.monotonic() + 20 * limit, False, 0
     while time.monotonic() < ends and not ended:
         time.sleep(0.05)
-        ended = bool(os.waitpid(pid, os.WNOHANG)[0])
+        done, how = os.waitpid(pid, os.WNOHANG)
+        ended = bool(done)
     if not ended:
         os.killpg(pid, signal.SIGKILL)
         os.waitpid(pid, 0)
@@ -121,7 +139,9 @@ def in_a_fork(work: Callable[[], str], limit: float, log: Path) -> str:
     except BlockingIOError:
         said = ""
     os.close(receiving)
-    return said if ended else "time"
+    if not ended or os.WIFSIGNALED(how) and os.WTERMSIG(how) == signal.SIGXCPU:
+        return "time"
+    return said.removeprefix("said ") if said else "the process ended"
 
 
 def left_alone(source: str) -> set[tuple[int, int]]:
@@ -193,16 +213,27 @@ def tried(mutant: Mutant, copy: Path, limit: float) -> Mutant | None:
     return Mutant(**asdict(mutant) | {"before": before, "after": after, "killed_by": by})
 
 
+def place(mutant: Mutant) -> tuple[str, int, str, int]:
+    return mutant.path, mutant.line, mutant.operator, mutant.occurrence
+
+
+def found_in(out: Path) -> list[Mutant]:
+    return [Mutant(**json.loads(line)) for path in sorted(out.glob("part*.jsonl")) for line in path.open()]
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.mutants", description=__doc__.splitlines()[0])
     parser.add_argument("--count", type=int, default=120, help="how many changes")
     parser.add_argument("--seed", type=int, default=0, help="of the sample")
-    parser.add_argument("--limit", type=float, default=600, help="seconds that the tests of a change may take")
+    parser.add_argument("--limit", type=float, default=200, help="seconds of a processor for the tests of a change")
     parser.add_argument("--processes", type=int, default=1, help="how many at a time")
     parser.add_argument("--out", type=Path, default=Path(".mutants"), help="what is found")
+    parser.add_argument("--survivors", action="store_true", help="try again what survived there and what is left")
     options = parser.parse_args()
     torch.set_num_threads(1)
     out = options.out.absolute()
+    before = found_in(out) if options.survivors else []
+    noticed = {place(mutant): mutant for mutant in before if mutant.killed_by}
     shutil.rmtree(out, ignore_errors=True)
     for name in subprocess.check_output(["git", "ls-files"], cwd=ROOT, text=True).splitlines():
         if (ROOT / name).exists() and "/wild/" not in name:
@@ -217,18 +248,22 @@ def main() -> int:
         if not (pid := os.fork()):
             with (out / f"part{which}.jsonl").open("w") as file:
                 for mutant in chosen[which :: options.processes]:
-                    if result := tried(mutant, out / f"tree{which}", options.limit):
+                    known = noticed.get(place(mutant))
+                    if result := known or tried(mutant, out / f"tree{which}", options.limit):
                         print(json.dumps(asdict(result)), file=file, flush=True)
             os._exit(0)
         started.append(pid)
     for pid in started:
         os.waitpid(pid, 0)
-    found = [Mutant(**json.loads(line)) for path in sorted(out.glob("*.jsonl")) for line in path.open()]
+    found = found_in(out)
     survived = [mutant for mutant in found if not mutant.killed_by]
     for mutant in survived:
         print(f"{mutant.path}:{mutant.line}\n  - {mutant.before}\n  + {mutant.after}")
     share = 1 - len(survived) / max(1, len(found))
     print(f"{len(found) - len(survived)} of {len(found)} noticed, {share:.0%}")
+    by = sorted({mutant.killed_by for mutant in found if "::" in mutant.killed_by})
+    if wrong := in_a_fork(lambda: called(out / "tree0", by), 20 * options.limit, out / "unchanged.log"):
+        sys.exit(f"error: {wrong} fails where nothing is changed")
     return int(share < 0.9)
 
 

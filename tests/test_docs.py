@@ -54,6 +54,7 @@ def test_training_commands(command, tmp_path):
     assert train.main([*arguments, "--epochs", "1", "--out", str(tmp_path / "run")]) == 0
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_resuming_and_judging_commands(tmp_path, monkeypatch):
     options = ["--hidden", "8", "--beta", "4", "--data.validation", "0.2", "--out", str(tmp_path / "run")]
     assert train.main([*options, "--epochs", "1"]) == 0

@@ -1,4 +1,5 @@
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -22,6 +23,7 @@ def trained(small, tmp_path):
     return tmp_path / "run"
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_it_judges_a_run(trained, capsys):
     assert evaluate.main([str(trained), "--samples", "200"]) == 0
     out = capsys.readouterr().out
@@ -43,6 +45,7 @@ def test_a_unit_is_active_where_its_posterior_mean_varies_over_data_by_more_than
     assert evaluate.active(away[:, None] * variances.sqrt() + torch.tensor([0.0, -7.0, 7.0, 1.0])) == 2
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_the_guide_is_looked_at_on_simulated_data_and_by_chains(trained, capsys, monkeypatch):
     monkeypatch.setattr(posterior_checks, "TEMPERATURES", 4)
     options = ["--samples", "2", "--calibration", "--ais", "3"]
@@ -56,6 +59,23 @@ def test_the_guide_is_looked_at_on_simulated_data_and_by_chains(trained, capsys,
     assert chains["data"] == 3
     assert f"importance sampling says {chains['nll_by_sampling']:.2f} of the same data" in out
     assert f"test -log p(x) {chains['nll']:.2f} nats per datum, at most, of the first 3" in out
+
+
+@pytest.mark.parametrize(
+    ("nats", "error"), [([1.0, 3.0, 2.0, 6.0], 4.6667**0.5 / 2), ([1.0, 3.0], 1.0), ([1.0], np.inf)]
+)
+def test_the_error_of_annealed_evidence_is_that_of_a_mean(nats, error, monkeypatch):
+    found = -torch.tensor(nats)
+    monkeypatch.setattr(posterior_checks, "annealed", lambda *_, **__: found)
+    monkeypatch.setattr(posterior_checks, "sandwiched", lambda *_, **__: SimpleNamespace(gap=0.1, error=0.01))
+    lab = SimpleNamespace(dataset=SimpleNamespace(test=torch.zeros(9, 1)), model=None, guide=None)
+    summary, _ = posterior_checks.annealing(lab, found + 1)
+    assert (summary["nll"], summary["nll_by_sampling"], summary["data"]) == (
+        np.mean(nats),
+        np.mean(nats) - 1,
+        len(nats),
+    )
+    assert summary["nll_test_set_error"] == pytest.approx(error, rel=1e-4)
 
 
 def refused(tmp_path, capsys, *options):
@@ -76,6 +96,7 @@ def test_a_guide_that_scores_its_own_draws_alone_is_refused_what_asks_for_more(s
     assert "annealing asks for log q(z|x)" in refused(tmp_path, capsys, "--ais", "3")
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_chains_are_refused_where_latents_are_bits(small, tmp_path, capsys):
     options = [*small, "--prior", "Bernoulli", "--guide", "Bernoulli", "--elbo", "RLOO", "--elbo.num_particles", "2"]
     assert train.main([*options, "--epochs", "1", "--out", str(tmp_path / "run")]) == 0
@@ -102,6 +123,7 @@ def test_a_guide_that_is_too_narrow_is_called_in_question(trained):
     assert bad["effective_draws"] < good["effective_draws"]
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_the_memory_bound_changes_nothing_but_the_draws(trained):
     found = []
     for memory in ("1", "256"):

@@ -295,6 +295,14 @@ def test_the_same_commands_run_on_cuda(small, tmp_path):
     assert "cuda" in json.loads((tmp_path / "run/environment.json").read_text())["device"]
 
 
+@pytest.mark.parametrize("program", ["train.py", "evaluate.py"])
+def test_who_stops_a_program_that_is_still_importing_gets_no_traceback(program, tmp_path):
+    (tmp_path / "pyro.py").write_text("import os, signal\nos.kill(os.getpid(), signal.SIGINT)\n")
+    environment = os.environ | {"PYTHONPATH": str(tmp_path)}
+    done = subprocess.run([sys.executable, program], capture_output=True, text=True, env=environment)
+    assert (done.returncode, done.stderr) == (130, "")
+
+
 def test_it_is_quiet_where_there_is_no_terminal(small, tmp_path):
     command = [sys.executable, "train.py", *small, "--epochs", "1", "--out", str(tmp_path / "run")]
     done = subprocess.run(command, capture_output=True, text=True, env=os.environ | {"PYTHONWARNINGS": "error"})

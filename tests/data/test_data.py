@@ -95,7 +95,9 @@ def test_sparse_rows_come_back_as_they_were(tmp_path):
     train, test = rng.poisson(0.3, (30, 12)), rng.poisson(0.3, (7, 12))
     train[:, -1] = 0
     test[0, -1] = 3
-    np.savez(tmp_path / "two.npz", **csr(train, "train_"), **csr(test, "test_"), vocab=np.array(["word"] * 12))
+    np.savez(
+        tmp_path / "two.npz", **csr(train, "train_"), **csr(test.astype(float), "test_"), vocab=np.array(["word"] * 12)
+    )
     found = loaded(Arrays(tmp_path / "two.npz", csr=True))
     assert np.array_equal(found.train, train)
     assert np.array_equal(found.test, test), "as wide as the widest split"

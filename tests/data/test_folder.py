@@ -100,8 +100,13 @@ def broken(folder):
 
 
 def sizes(folder):
-    written(folder)
+    written(folder, shape=(8, 9))
     written(folder, 1, shape=(9, 8), start=12)
+
+
+def other_sizes(folder):
+    written(folder / "train")
+    written(folder / "test", shape=(9, 8))
 
 
 def beside(folder):
@@ -122,7 +127,8 @@ def other_classes(folder):
     ("make", "said"),
     [
         (broken, "000.png cannot be read as an image"),
-        (sizes, "8 x 9 pixels"),
+        (sizes, "is of 8 x 9 pixels, .*000.png of 9 x 8: say --data.size"),
+        (other_sizes, r"train images are \(8, 8\), test images \(9, 8\); say --data.size"),
         (beside, "both in class folders and beside them"),
         (deep, "deeper than a class folder"),
         (other_classes, "class folders of train"),

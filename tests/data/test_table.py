@@ -9,7 +9,7 @@ import pytest
 from sklearn.utils import Bunch
 
 import train
-from data import DataError, Newsgroups, Table
+from data import DataError, Newsgroups, Table, table
 
 RNG = np.random.default_rng(0)
 
@@ -74,7 +74,7 @@ def test_standardised_by_the_training_rows_alone(frame, tmp_path):
     ("change", "options", "said"),
     [
         (lambda f: f, {}, "column 'kind' holds"),
-        (lambda f: f, {"columns": ["weight"]}, "no column 'weight'"),
+        (lambda f: f, {"columns": ["weight", "age"]}, "no column 'weight'; it has height"),
         (lambda f: f.assign(height=f["height"].where(f["height"] > 170)), {"columns": ["height"]}, "are missing"),
         (lambda f: f, {"columns": ["count"], "split": "kind"}, "says cat, dog, not train and test"),
         (lambda f: f.assign(count=1), {"columns": ["count"], "standardize": True}, "never changes"),
@@ -92,6 +92,15 @@ def test_files_that_are_none_are_refused(name, content, tmp_path):
     (tmp_path / name).write_bytes(content)
     with pytest.raises(DataError, match=name):
         Table(tmp_path / name).splits()
+
+
+def test_a_library_that_is_missing_is_named(tmp_path, monkeypatch):
+    def absent(path):
+        raise ImportError("no module pyarrow")
+
+    monkeypatch.setitem(table._READERS, ".parquet", absent)
+    with pytest.raises(DataError, match=r"no module pyarrow; pip install 'elbolab\[tables\]'"):
+        Table(tmp_path / "t.parquet").splits()
 
 
 @pytest.fixture

@@ -26,6 +26,7 @@ def trained(rows, out, *options):
     return out
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_a_judged_run_is_kept(rows, tmp_path):
     run = trained(rows, tmp_path / "run", "--seed", "3")
     assert evaluate.main([str(run), "--samples", "2"]) == 0
@@ -45,6 +46,7 @@ def test_a_judged_run_is_kept(rows, tmp_path):
         (["--epochs", "3"], True, "of no row"),
     ],
 )
+@pytest.mark.usefixtures("undrawn")
 def test_others_are_refused(rows, tmp_path, capsys, options, judged, message):
     run = trained(rows, tmp_path / "run", *options)
     if judged:

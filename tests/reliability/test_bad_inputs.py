@@ -2,11 +2,13 @@
 
 import io
 import json
+import shutil
 import sys
 import zipfile
 
 import numpy as np
 import pytest
+import torch
 import yaml
 from PIL import Image
 
@@ -204,12 +206,23 @@ FILES = {
 }
 
 
+@pytest.mark.parametrize("part", ["guide", "prior", "likelihood"])
+def test_options_that_the_program_gives_itself_are_not_suggested(part, tmp_path, capsys):
+    given = {"guide": "LowRankNormal", "prior": "Mixture", "likelihood": "Normal"}[part]
+    options = [f"--{part}", given, f"--{part}.nothing", 1, "--out", tmp_path / "run"]
+    message = said_once(capsys, train.main, options, (2,))
+    assert "There are: " in message
+    offered = message.partition("There are: ")[2].split(", ")
+    assert not {"self", "shape", "latent", "network", "z_dim", "decoder"} & {word.strip() for word in offered}
+
+
 @pytest.mark.parametrize("csr", [False, True], ids=["dense", "csr"])
 @pytest.mark.parametrize("name", FILES)
 def test_files_of_data(name, csr, tmp_path, capsys):
     (tmp_path / "x").write_bytes(FILES[name])
     arguments = ["--data", "Arrays", "--data.path", tmp_path / "x", "--data.csr", str(csr).lower()]
-    said_once(capsys, train.main, [*arguments, "--out", tmp_path / "run"], (3,))
+    message = said_once(capsys, train.main, [*arguments, "--out", tmp_path / "run"], (3,))
+    assert name != "encrypted" or csr or "`train` is encrypted" in message
 
 
 @pytest.mark.parametrize("path", ["nowhere.npy", ".", "nowhere/x.npz", "x" * 300])
@@ -279,6 +292,7 @@ DAMAGES = {
     "generators text": (saved(generators="x"), 5),
     "totals text": (saved(totals=["x"]), 5),
     "history text": (saved(history=["x"]), 5),
+    "history without a step": (saved(history=[{"loss": 1.0}]), 5),
     "record text": (saved(record="x"), 5),
     "config hello": (replaced("config.yaml", b"hello"), 2),
     "config empty": (replaced("config.yaml", b""), 2),
@@ -297,8 +311,6 @@ DAMAGES = {
 @pytest.mark.parametrize("command", ["evaluate", "resume"])
 @pytest.mark.parametrize("name", DAMAGES)
 def test_folders_of_runs(name, command, run, tmp_path, capsys):
-    import shutil
-
     folder = tmp_path / "run"
     shutil.copytree(run, folder)
     for kept in ("previous", "best"):
@@ -311,6 +323,13 @@ def test_folders_of_runs(name, command, run, tmp_path, capsys):
         said_once(
             capsys, train.main, ["--out", folder, "--resume", "--epochs", 2], (2, 5) if "config" in name else (code,)
         )
+
+
+def test_generators_that_pytorch_does_not_take_are_said(run, tmp_path, capsys):
+    folder = shutil.copytree(run, tmp_path / "run")
+    saved(generators=[{"cpu": torch.zeros(3, dtype=torch.uint8), "cuda": []}])(folder)
+    message = said_once(capsys, train.main, ["--out", folder, "--resume", "--epochs", 2], (5,))
+    assert "generators are not PyTorch's" in message
 
 
 @pytest.mark.parametrize(
@@ -422,6 +441,7 @@ def test_a_batch_that_has_no_room_names_one_that_has(small, tmp_path, capsys, mo
     assert "would fit" in message
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_a_broken_summary_is_written_anew(run, capsys):
     (run / "summary.json").write_text("")
     assert evaluate.main([str(run), "--samples", "2"]) == 0

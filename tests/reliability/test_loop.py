@@ -146,6 +146,7 @@ class Moody(Network):
         return nn.Sequential(nn.Linear(latent, 6), nn.Dropout(0.5), nn.Unflatten(-1, tuple(shape)))
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_networks_that_know_two_modes_are_trained_in_one_and_judged_in_the_other(small, tmp_path, monkeypatch):
     run, modes = tmp_path / "run", {"trained": set(), "judged": set()}
     original = judgement.evidence
@@ -183,6 +184,7 @@ def test_a_batch_of_one_datum_is_refused_where_networks_do_not_train_on_it(small
         assert stopped.value.code == 2
         said = capsys.readouterr().err
         assert "batch_size leaves a batch of one datum" in said
+        assert "Expected more than 1 value per channel" in said
         assert len(said.splitlines()) == 1
         assert not (tmp_path / "run").exists()
     assert train.main([*small, *moody, "--batch_size", "46", "--out", str(tmp_path / "run")]) == 0

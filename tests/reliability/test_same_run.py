@@ -117,6 +117,7 @@ def test_overwrite_leaves_pictures_that_no_run_drew(run, small):
     assert (run / "figures" / "mine.png").exists()
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_the_path_of_the_data_holds_from_every_folder(small, tmp_path, monkeypatch, capsys):
     at = small.index("--data.path") + 1
     monkeypatch.chdir(tmp_path)
@@ -155,6 +156,7 @@ sys.stdin.read()
 """
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_a_folder_has_one_writer_and_the_lock_dies_with_it(run, small, capsys):
     holder = subprocess.Popen(
         [sys.executable, "-c", HOLDER, str(run)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
@@ -219,6 +221,7 @@ def test_from_the_previous_and_the_best_a_run_goes_on_as_it_did(run, small, tmp_
         assert torch.equal(p, q)
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_a_run_that_diverges_keeps_its_best_and_says_so(small, tmp_path, capsys):
     run = tmp_path / "run"
     small = [*small, "--data.validation", 0.5]

@@ -107,6 +107,7 @@ def test_nothing_is_imported_before_it_is_refused(trained, elsewhere, capsys, ch
     assert not (elsewhere / "pwned").exists()
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_a_class_of_ones_own_works_from_ones_own_folder(small, elsewhere, capsys):
     (elsewhere / "own_parts.py").write_text(PRIOR.format(mark=str(elsewhere / "was_here")))
     assert train.main([*small, "--prior", "own_parts.P", "--epochs", "1", "--out", "run"]) == 0

@@ -32,6 +32,7 @@ def test_a_changed_learning_rate_is_that_of_a_run_whose_rate_was_set_there(small
     assert metrics(out) == metrics(tmp_path / "by hand")
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_the_record_says_when_and_what(small, tmp_path, capsys):
     out = tmp_path / "run"
     assert run(*small, *ADAM, "--epochs", 2, "--out", out) == 0
@@ -64,6 +65,7 @@ def test_the_record_says_when_and_what(small, tmp_path, capsys):
         (["optimizer=SGD"], "keeps optimizer;"),
         (["epochs=3"], "--epochs 3 beside --resume will do"),
         (["optimizer.lr"], "NAME=VALUE, such as optimizer.lr=3e-4"),
+        (["optimizer.lr="], "NAME=VALUE, such as optimizer.lr=3e-4"),
         (["optimizer.lr=much"], "--optimizer.lr: much is given, and it takes a number"),
         (["optimizer.ls=1"], "Adam takes no option ls; There are: lr"),
     ],
@@ -88,6 +90,7 @@ def test_without_being_told_nothing_changes(small, tmp_path, capsys):
 
 
 @pytest.mark.parametrize("survives", range(6))
+@pytest.mark.usefixtures("undrawn")
 def test_a_run_that_is_killed_as_it_changes_goes_on_with_the_change(small, tmp_path, monkeypatch, survives):
     """The configuration is written before the checkpoint: whichever is there, the next --resume makes both new."""
     out = tmp_path / "run"

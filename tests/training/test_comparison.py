@@ -18,7 +18,7 @@ from training.comparison.table import Judged, compared, markdown
 @pytest.fixture(scope="module")
 def one(tmp_path_factory):
     path = tmp_path_factory.mktemp("compared") / "one"
-    options = ["--data", "Digits", "--latent", "2", "--hidden", "8", "--epochs", "1", "--out", str(path)]
+    options = ["--data", "Digits", "--latent", "2", "--hidden", "8", "--epochs", "2", "--out", str(path)]
     assert train.main(options) == 0
     assert evaluate.main([str(path), "--samples", "2", "--shown", "2"]) == 0
     return path
@@ -56,6 +56,7 @@ def test_seeds_are_one_row_with_mean_and_standard_error(runs, tmp_path, capsys):
     rows = list(csv.DictReader((tmp_path / "t.csv").read_text().splitlines()))
     assert [(row["beta"], row["seeds"], float(row["nll"])) for row in rows] == [("4.0", "2", 8.25), ("1.0", "3", 10.0)]
     assert float(rows[1]["loss_error"]) == pytest.approx(error)
+    assert out.endswith(f"\n\npicture: {tmp_path / 'plane.png'}\n")
     assert (tmp_path / "plane.png").exists()
 
 

@@ -158,6 +158,7 @@ def torchrun(processes, *runs):
         [*command, "-m", "tests.training.several", runs], capture_output=True, text=True, env=environment
     )
     assert done.returncode == 0, done.stderr
+    assert " steps" not in done.stderr, "no bar where there is no terminal, of no process"
     return done.stdout
 
 

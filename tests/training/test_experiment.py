@@ -1,17 +1,25 @@
+import re
+
 import numpy as np
 import pyro
 import pytest
 import torch
 from pyro.infer import JitTrace_ELBO, Trace_ELBO, TraceMeanField_ELBO
 
+import evaluate
+import train
 from data import Arrays, Digits
 from elbolab.programs.kl import analytic_kl
 from model.likelihoods import Bernoulli
 from training import Experiment
-from training.catalogue import CHOICES, table
+from training.catalogue import CHOICES, INERT, table
 
 IMAGES = ["Bernoulli", "Beta", "Binomial", "ContinuousBernoulli", "HeteroscedasticNormal", "Laplace", "Normal"]
 IMAGE_LIKELIHOODS = [c for c in CHOICES["likelihood"] if c.__name__ in IMAGES]
+
+
+# An option and what is said of it from column 30 on, more of that, or a long option alone.
+COLUMNS = re.compile(r"  \S.{26} \S.*| {30}\S.*|  \S+( \S+)?")
 
 
 def experiment(**options):
@@ -153,3 +161,23 @@ def test_one_step_lowers_the_loss(option):
 def test_the_catalogue_tells_of_every_class():
     text = table()
     assert all(cls.__name__ in text for classes in CHOICES.values() for cls in classes)
+
+
+@pytest.mark.parametrize(
+    ("main", "arguments", "there"),
+    [
+        (train.main, ["--help"], ["--prior NAME", "--epochs N", "One of MNIST, "]),
+        (train.main, ["--elbo.help", "IWAE"], ["--elbo.sampling independent|antithetic|sobol"]),
+        (evaluate.main, ["--help"], ["  RUN  ", "--checkpoint last|previous|best", "  score  "]),
+    ],
+    ids=["train", "class", "evaluate"],
+)
+def test_help_is_a_page_in_two_columns_without_what_does_nothing(main, arguments, there, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        main(arguments)
+    page = capsys.readouterr().out
+    assert stopped.value.code == 0
+    assert not [words for words in there if words not in page]
+    assert not [name for name in INERT if name in page]
+    rows = [line for line in page.splitlines() if line.startswith("  ")]
+    assert [line for line in rows if not COLUMNS.fullmatch(line)] == []

@@ -92,6 +92,7 @@ def test_nothing_is_chosen_by_the_test_set(small, tmp_path, capsys):
     assert "no best checkpoint: it is chosen by the validation -ELBO" in said
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_the_best_checkpoint_is_that_of_the_best_validation_score(small, tmp_path, monkeypatch, capsys):
     scores = iter([9.0, 5.0, 3.0, 4.0, 6.0])
     made = {"validation_rate": 1.0, "validation_distortion": 2.0}
@@ -108,6 +109,7 @@ def test_the_best_checkpoint_is_that_of_the_best_validation_score(small, tmp_pat
     assert steps[0] * 2 == steps[1]
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_a_best_that_an_earlier_version_chose_by_the_test_set_is_said_to_be_one(small, tmp_path, capsys):
     assert run(*small, "--epochs", 1, "--out", tmp_path / "run") == 0
     checkpoint.save(tmp_path / "run", checkpoint.load(tmp_path / "run", "cpu"), best=True)

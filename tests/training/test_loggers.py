@@ -12,7 +12,7 @@ from torch.distributions import kl_divergence
 
 import train
 from tests.test_train import metrics, refused, run, same, state
-from training import Experiment, RunFolder
+from training import Experiment, RunFolder, starting
 from training.loggers import CSV, Telling
 
 tensorboard = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
@@ -56,6 +56,15 @@ def test_a_run_that_goes_on_does_not_tell_a_step_twice(small, tmp_path):
     assert run(*small, *SPLIT, "--epochs", 3, "--log", "TensorBoard", "--out", out) == 0
     assert run("--out", out, "--resume", "--checkpoint", "previous", "--epochs", 4) == 0
     assert [step for step, _ in curves(out)["loss/train"]] == [row["step"] for row in metrics(out)]
+
+
+def test_names_of_loggers_are_known_in_any_case_and_other_words_stay(capsys):
+    options = starting.parser_of(train.train).parse_args(["--out", "tensorboard", "--log", "tensorboard"])
+    assert options.out.name == "tensorboard"
+    assert options.log.class_path.endswith("TensorBoard")
+    code, message = refused(capsys, "--epochs=1", "--log")
+    assert code == 2
+    assert "--log" in message
 
 
 def lines(path):

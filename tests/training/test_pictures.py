@@ -1,10 +1,14 @@
 """What a run's pictures show: colours as colours, codes with their probabilities, words in the place of profiles."""
 
+from types import SimpleNamespace
+
 import matplotlib as mpl
 import numpy as np
 import pytest
 import torch
 from matplotlib.figure import Figure
+from matplotlib.lines import AxLine
+from pyro.distributions import constraints
 
 import evaluate
 import train
@@ -98,6 +102,7 @@ def test_every_code_is_shown_once_with_its_probability(prior, latent, codes, tmp
     found = pictures(options, tmp_path)
     drawn = dict(found.all())
     assert "walk" not in drawn, "between two codes there is none"
+    assert ("latent" in drawn) == (prior == "Bernoulli"), "one of K is seen in its shares"
     axes = [ax for ax in drawn["codes"].axes if ax.get_images()]
     assert len(axes) == codes
     share = {"p": 0.0, "q": 0.0}
@@ -116,6 +121,46 @@ def test_every_code_is_shown_once_with_its_probability(prior, latent, codes, tmp
 def test_of_many_codes_the_used_ones_are_shown(tmp_path):
     found = pictures("--data Digits --prior Bernoulli --guide Bernoulli --elbo DisARM --latent 9", tmp_path)
     assert "most used codes" in words(found.codes())
+
+
+def test_a_code_of_many_bits_is_cut_where_it_is_too_long():
+    many = SimpleNamespace(
+        lab=SimpleNamespace(model=SimpleNamespace(prior=SimpleNamespace(support=constraints.boolean)))
+    )
+    for count, said in ((9, "1" * 9), (24, f"{'1' * 12}\n{'1' * 12}"), (25, f"{'1' * 12}\n{'1' * 11}…")):
+        assert Pictures._code(many, torch.ones(count)) == said
+
+
+def test_a_line_of_the_plane_joins_what_has_the_same_loss():
+    figure = figures.rate_distortion([("one", [80.0, 90.0], [20.0, 30.0])], "")
+    lines = [line for line in figure.axes[0].lines if isinstance(line, AxLine)]
+    said = {float(text.get_text()): sum(text.xy) for text in figure.axes[0].texts}
+    assert len(lines) == len(said) >= 2
+    assert all(line.get_slope() == -1 for line in lines)
+    assert sorted(sum(line.get_xy1()) for line in lines) == pytest.approx(sorted(said))
+    assert list(said) == pytest.approx(list(said.values())), "the number is where the line is"
+
+
+def test_so_many_data_are_shown_as_were_asked_for(tmp_path):
+    flat = arrays(tmp_path, train=np.random.default_rng(0).normal(size=(80, 5)).astype(np.float32))
+    assert pictures(f"{flat} --likelihood Normal --latent 2", tmp_path, shown=6).shown == 6
+
+
+def test_a_profile_fills_its_picture():
+    ax = Figure().subplots()
+    Profile(0.0, 2.0).draw(ax, np.array([0.0, 2.0, 1.0]))
+    low, high = ax.get_ylim()
+    assert -0.3 < low < 0
+    assert 2 < high < 2.3
+
+
+def test_names_beside_bars_do_not_cover_one_another():
+    panels = [(f"z[{k}]", [f"column {i}" for i in range(12)], np.linspace(1, -1, 12)) for k in range(5)]
+    figure = figures.top_columns(panels, "", "")
+    figure.draw_without_rendering()
+    for ax in figure.axes[:5]:
+        boxes = sorted((label.get_window_extent() for label in ax.get_yticklabels()), key=lambda box: box.y0)
+        assert all(low.y1 <= high.y0 for low, high in zip(boxes[:-1], boxes[1:], strict=True))
 
 
 def test_the_columns_that_a_latent_moves_are_named(tmp_path):

@@ -1,5 +1,7 @@
 """A trained run in use: what comes out is what the programs say."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -68,8 +70,19 @@ def test_what_is_refused(x, said, run):
 
 def test_what_the_likelihood_has_no_mass_for_is_refused(small, tmp_path):
     assert train.main([*small, "--epochs", "1", "--out", str(tmp_path / "run")]) == 0
-    with pytest.raises(ValueError, match="Bernoulli has no mass at 0.5"):
-        Run(tmp_path / "run", device="cpu").encode(np.full((1, 2, 3), 0.5))
+    x = np.array([[[0.0, 1.0, 1.0], [0.5, 0.0, 0.25]]])
+    with pytest.raises(ValueError, match=r"Bernoulli has no mass at 0\.5"):
+        Run(tmp_path / "run", device="cpu").encode(x)
+
+
+def test_between_0_and_1_nothing_is_an_outlier_and_among_counts_some_are():
+    def like(*train):
+        return SimpleNamespace(lab=SimpleNamespace(dataset=SimpleNamespace(train=torch.tensor(train))))
+
+    Run._refuse_another_scale(like(0.0, 9.0), torch.tensor([5.0, 2.0, 30.0]))
+    Run._refuse_another_scale(like(0.0, 0.4), torch.tensor([0.9, 1.0, 0.8]))
+    with pytest.raises(ValueError, match="from 0 to 1.1, and the run's from 0 to 1"):
+        Run._refuse_another_scale(like(0.0, 0.4), torch.tensor([0.0, 0.1, 1.1]))
 
 
 def test_other_units_are_refused_and_outliers_are_not(tmp_path):

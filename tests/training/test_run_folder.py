@@ -5,6 +5,7 @@ import os
 import pytest
 import torch
 
+from data.files import write_atomically
 from training import CheckpointError, RunFolder, checkpoint
 
 PARTS = {"data": None, "prior": None, "likelihood": None, "guide": None, "elbo": None, "seed": 0}
@@ -15,6 +16,12 @@ def started(folder, settings, **how):
     folder.claim(settings, **how)
     folder.open()
     folder.release()
+
+
+def test_a_file_may_be_read_by_whom_any_new_file_may(tmp_path):
+    (tmp_path / "any").touch()
+    write_atomically(tmp_path / "ours", b"content")
+    assert (tmp_path / "ours").stat().st_mode == (tmp_path / "any").stat().st_mode
 
 
 def test_a_folder_in_use_is_refused(tmp_path):
