@@ -43,8 +43,10 @@ import elbolab  # noqa: F401, which is not changed
 ROOT = Path(__file__).parents[1]
 PARTS = "model/test_references guide model/test_model model/test_contract model/test_extremes model/test_densities"
 KEPT = "training/test_run_folder reliability/test_same_run training/test_changes training/test_judging"
+KEPT += " experiments/test_keeping"
 LOOP = "reliability/test_loop training/test_experiment reliability/test_trust test_train reliability/test_bad_inputs"
-SAID = "training/test_experiment test_train reliability/test_bad_inputs reliability/test_loop"
+SAID = "training/test_experiment test_train reliability/test_bad_inputs reliability/test_loop test_evaluate"
+SAID += " training/test_loggers reliability/test_same_run"
 STEPS = "training/test_steps reliability/test_loop training/test_compiled_runs test_train"
 JUDGED = "test_evaluate training/test_using"
 # Of a file the tests, from the quickest to those that take long; the first pattern that fits counts.
@@ -59,15 +61,15 @@ TESTS = {
     "data/folder.py": f"data/test_folder {SAID}",
     "data/table.py": f"data/test_table {SAID}",
     "data/*": f"data reliability/test_loop {KEPT} reliability/test_bad_inputs",
-    "model/*": PARTS,
+    "model/*": f"{PARTS} reliability/test_bad_inputs",
     "guide/*": PARTS,
     "evaluate.py": f"{JUDGED} reliability/test_bad_inputs",
-    "train.py": f"{LOOP} {KEPT}",
+    "train.py": f"{LOOP} {KEPT} training/test_annealing training/test_compiled_runs",
 } | {f"training/{name}*.py": f"training/test_pictures {JUDGED}" for name in ("figures", "pictures", "cells")}
 TESTS |= {f"training/{name}*.py": SAID for name in ("options", "experiment_options", "help", "catalogue", "starting")}
 TESTS |= {"training/*": f"{KEPT} {LOOP}"}
 # Tests that take long and see little that others do not: every pair of parts, statistics, Inductor, processes.
-SLOW = "expectation or every_part or sum_to_one or relaxations or compiled_graph or goes_on or processes or precision"
+SLOW = "expectation or every_part or sum_to_one or relaxations or compiled_graph or goes_on or precision"
 OPTIONS = ("-q", "-x", "-p", "no:cacheprovider", "-p", "pytest_timeout", "--no-header", "-k", f"not ({SLOW})")
 
 

@@ -83,7 +83,8 @@ def test_every_command_is_one_that_is_tested_or_the_tests_themselves():
 
 
 @pytest.mark.parametrize("command", [c for c in COMMANDS if c.startswith("python -m compare gradients")])
-def test_studies_of_gradients(command, tmp_path):
+def test_studies_of_gradients(command, tmp_path, monkeypatch):
+    monkeypatch.setattr("compare.gradients.command._draw", lambda *_: [])  # test_gradients.py looks at the pictures
     little = ["--replicates", "4", "--steps", "3", "--points", "end", "--out", str(tmp_path)]
     arguments = [re.sub(r"^100,300,.*", "100,300", word) for word in shlex.split(command)[4:]]
     if "--estimators" not in arguments and arguments:  # without any options: all estimators, once

@@ -112,6 +112,11 @@ def test_a_compiled_run_that_is_not_finite_leaves_with_4(small, tmp_path, capsys
     assert all(value.isfinite().all() for value in state["objective"].values())
 
 
+def test_an_eager_run_compiles_nothing(small, tmp_path, monkeypatch):
+    monkeypatch.setattr("training.steps.Compiled", lambda *_, **__: pytest.fail("compiled"))
+    assert run(*small, "--compile", "off", "--epochs", 1, "--out", tmp_path / "run") == 0
+
+
 def test_what_cannot_be_captured_trains_eagerly_and_says_why(small, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr("training.steps._REPAYS", 1)
     path = f"{__name__}.Choosy"
