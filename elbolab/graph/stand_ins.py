@@ -76,6 +76,11 @@ class StandIns(TorchFunctionMode):
             raise CannotCapture(
                 f"{line(self._frame)} uses a tensor that was computed from parameters in an earlier step, or before it"
             )
+        if value.requires_grad and torch.is_grad_enabled():
+            raise CannotCapture(
+                f"{line(self._frame)} uses a tensor that asks for a gradient and is not among what is trained; with"
+                " pyro.module or pyro.param it is, with requires_grad_(False) it asks for none"
+            )
         stand_in = value.detach().clone()
         node = node_of(stand_in)
         if node is None:
@@ -99,17 +104,19 @@ class StandIns(TorchFunctionMode):
         given = dict(zip(names, args[1:], strict=False)) | kwargs
         if given.get("inputs") is not None:
             raise CannotCapture(f"{line(self._frame)} asks for the gradient of some tensors alone")
+        wanted = [i for i, leaf in enumerate(self._leaves) if leaf.requires_grad]
         with self:
             found = torch.autograd.grad(
                 args[0],
-                self._leaves,
+                [self._leaves[i] for i in wanted],
                 given.get("gradient"),
                 retain_graph=True,
                 create_graph=bool(given.get("create_graph")),
                 allow_unused=True,
             )
-        pairs = zip(self.gradients, found, strict=True)
-        self.gradients = [new if old is None else old if new is None else old + new for old, new in pairs]
+        for i, new in zip(wanted, found, strict=True):
+            old = self.gradients[i]
+            self.gradients[i] = new if old is None else old if new is None else old + new
 
     def _hook(self, func: Any, args: tuple, kwargs: dict) -> Any:
         """Pyro's own look for NaN and stop nothing; the user's are part of what they compute."""

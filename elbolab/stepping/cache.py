@@ -61,7 +61,9 @@ class Cache:
             entry.made += 1
             if entry.made >= _TRIES:
                 entry.reason = f"{change} changes from step to step; as a tensor among the arguments it may"
-            loss = as_tensors(self.stock(args, kwargs).loss)
+            taken = self.stock(args, kwargs)
+            entry.first(taken, leaves)  # it may have made parameters anew
+            loss = as_tensors(taken.loss)
             self.described = f"eager: {change} has changed; the next step is captured anew"
             return loss
         except NotNow as reason:
@@ -126,10 +128,10 @@ def _kind(leaf: Any) -> Any:
     """What of an argument a graph is for; a float is looked at apart."""
     if isinstance(leaf, Tensor):
         aligned = leaf.device.type != "cuda" or leaf.data_ptr() % 16 == 0
-        return leaf.shape, leaf.stride(), leaf.dtype, leaf.device, leaf.requires_grad, aligned
+        return leaf.shape, leaf.stride(), leaf.dtype, leaf.device, aligned
     if isinstance(leaf, float):
         return float
-    if isinstance(leaf, int | bool | str | bytes | type(None)):
+    if isinstance(leaf, int | bool | str | bytes | type(None) | np.generic):
         return type(leaf), leaf
     return type(leaf), id(leaf)
 
@@ -145,6 +147,6 @@ def _beside(leaves: list) -> str | None:
             type(leaf) not in (Tensor, torch.nn.Parameter) or leaf.layout != torch.strided
         ):
             return f"there is a {type(leaf).__name__} of layout {leaf.layout} among the arguments"
-        if isinstance(leaf, Tensor) and leaf.grad_fn is not None:
+        if isinstance(leaf, Tensor) and leaf.requires_grad:
             return "there is a tensor with a gradient of its own among the arguments"
     return None

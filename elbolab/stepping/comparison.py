@@ -57,6 +57,8 @@ class Comparison:
         beside = self.entry.surroundings.values()
         taken = self.entry.cache.stock(args, kwargs, keep=True)
         try:
+            if self.entry.cache.gradient and {*map(id, taken.parameters)} != {*map(id, self.entry.parameters)}:
+                raise CannotCapture("the programs have other parameters than at their first step")
             agreement.same(self._pairs(graph, taken, inputs, answers), precise=self._precise)
             watching.same_draws(ended, watching.generators())
             self.entry.numbers.check()

@@ -1,6 +1,7 @@
 """One structure of arguments: its first step, its graph, and the comparisons of the two."""
 
 import warnings
+from operator import is_not
 from typing import TYPE_CHECKING, Any
 
 import pyro
@@ -13,13 +14,15 @@ from elbolab.graph.torch_internals import pytree
 from elbolab.stepping.comparison import Comparison
 from elbolab.stepping.numbers import NumberTensors
 from elbolab.stepping.optimizers import Moved, OptimizerApart, Together
+from elbolab.stepping.seeing import PLAIN
 from elbolab.stepping.step_graph import StepGraph, traced
-from elbolab.stepping.surroundings import PLAIN, Surroundings
+from elbolab.stepping.surroundings import Surroundings
 from elbolab.stepping.taking import Failed, StepFailed, answers
 from elbolab.stepping.watching import Taken, as_tensors
 
 if TYPE_CHECKING:
     from elbolab.stepping.cache import Cache
+    from elbolab.stepping.svi import CompiledSVI
 
 _EVERY = 10_000  # steps between two comparisons, in the end
 
@@ -76,8 +79,9 @@ class Entry:
         svi = cache.svi
         objects = [leaf for leaf in leaves if not isinstance(leaf, (*PLAIN, Tensor))]
         self.surroundings = Surroundings(svi.model, svi.guide, cache.loss, *objects)
-        self.parameters = [p for p in taken.parameters if p.requires_grad]
-        self._pattern = [p.grad is None for p in self.parameters]
+        self._parts = _parts(svi)
+        self.parameters = taken.parameters
+        self._pattern = [(p.grad is None, p.requires_grad) for p in self.parameters]
         try:
             moved = Moved(svi.optim, self.parameters) if cache.gradient and not self._optimizer_apart else None
             self.graph = graph = self._traced(moved, leaves)
@@ -85,6 +89,7 @@ class Entry:
             self._optimizer_apart = f", and the optimiser's own step: {error}"
             self.graph = graph = self._traced(None, leaves)
         self.uses = 0
+        self._asking = [t.requires_grad for t in graph.outside]
         for container, key in graph.assigned:
             self.surroundings.forget(container, key)
         used = {id(p) for p in (*self.parameters, *graph.outside)}
@@ -179,8 +184,12 @@ class Entry:
             changed = graph.moved.changed()
         if changed is None and self.numbers.changed():
             changed = "the optimiser's numbers"
-        if changed is None and [p.grad is None for p in self.parameters] != self._pattern:
+        if any(map(is_not, _parts(self.cache.svi), self._parts)):
+            changed = "a part of the SVI"
+        if changed is None and [(p.grad is None, p.requires_grad) for p in self.parameters] != self._pattern:
             changed = "which parameters have a gradient"
+        if changed is None and [t.requires_grad for t in graph.outside] != self._asking:
+            changed = "which tensors ask for a gradient"
         if any(p._backward_hooks for p in self.parameters):
             raise NotNow("there is a hook on a parameter")
         if changed is None and graph.check is not None and graph.differs(self.inputs(leaves)):
@@ -193,6 +202,10 @@ class Entry:
             raise Changed(changed)
         if self.cache.gradient and not self.cache.left(self.parameters):
             raise NotNow("there were gradients of other origin before the step, which SVI adds its own to")
+
+
+def _parts(svi: "CompiledSVI") -> tuple:
+    return svi.model, svi.guide, svi.optim, svi.loss, svi.loss_and_grads
 
 
 def _floats(leaves: list) -> tuple[float, ...]:

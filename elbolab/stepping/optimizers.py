@@ -5,6 +5,7 @@ import inspect
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from operator import is_not
 from typing import Any
 
 import torch
@@ -122,6 +123,8 @@ class Moved:
                 if isinstance(value, int | float) and not isinstance(value, bool):
                     self._count(state, name, 1.0, 1.0)
         self._options = self._plain()
+        self._groups = [group for one in self.optimizers for group in one.param_groups]
+        self._states = [(p, state) for p, state in zip(self.parameters, states, strict=True) if state]
 
     def _state(self, p: Tensor) -> dict:
         one = self.optim.optim_objs[p]
@@ -145,6 +148,8 @@ class Moved:
         groups = [group for one in self.optimizers for group in one.param_groups]
         if len(groups) != len(self._options):
             return "the optimiser's parameters"
+        if any(map(is_not, groups, self._groups)) or any(self._state(p) is not state for p, state in self._states):
+            return "the optimiser's state"
         for group, options in zip(groups, self._options, strict=True):
             for name, value in options.items():
                 if group[name] != value:

@@ -116,12 +116,13 @@ def traced(
 
     def function(*inputs: Tensor) -> list[Tensor]:
         values, memory, numbers, tensors = _split(inputs, sizes)
-        stand = StandIns([(p, v.detach().requires_grad_()) for p, v in zip(parameters, values, strict=True)], [], reads)
+        given = [(p, v.detach().requires_grad_(p.requires_grad)) for p, v in zip(parameters, values, strict=True)]
+        stand = StandIns(given, [], reads)
         stand_ins.append(stand)
-        given = list(leaves)
+        arguments = list(leaves)
         for i, tensor in zip(places, tensors, strict=True):
-            given[i] = tensor
-        args, kwargs = pytree.tree_unflatten(given, spec)
+            arguments[i] = tensor
+        args, kwargs = pytree.tree_unflatten(arguments, spec)
         with stand, poutine.trace(param_only=True):
             loss = call(*args, **kwargs)
             losses, answer.loss_spec = pytree.tree_flatten(loss)
@@ -144,6 +145,8 @@ def traced(
     examples = [v.detach().clone() for group in groups for v in group]
     with said(), unvalidated(), generators_kept(_device(examples)), nothing_changed(surroundings):
         raw = make_fx(function)(*examples)
+        if any(v._version for v in examples[len(examples) - sizes[3] :]):
+            raise CannotCapture("the programs write into an argument")
         answer.reads += guard_shapes(raw, reads, len(stand_ins[-1].outside))
         closed(raw, answer, stand_ins[-1])
         examples = [v.detach().clone() for v in (*sum(groups[:3], []), *answer.outside, *groups[3])]

@@ -3,23 +3,26 @@
 A graph has plain values of it in it, and uses its tensors: it serves as long as they are the same.
 """
 
-import sys
+import random
 import types
+from collections import deque
 from collections.abc import Iterator, MutableMapping
-from functools import partial
 from itertools import count
-from operator import itemgetter
+from operator import is_not, itemgetter
 from typing import Any
 
+import numpy as np
+import pyro
 import torch
-from torch import Tensor, nn
+from torch import Tensor
+
+from elbolab.graph.reads import CannotCapture
+from elbolab.stepping.seeing import MOST, PLAIN, contents, names_of
 
 Place = tuple[Any, Any]  # a dictionary or list, and the key there
-PLAIN = (bool, int, float, complex, str, bytes, type(None), torch.dtype, torch.device, torch.Size)
-_FOREIGN = frozenset({"torch", "pyro", "numpy", "scipy", "opt_einsum", "jax", "pandas"}) | sys.stdlib_module_names
-_OF_EVERY_MODULE = frozenset(vars(nn.Module())) - {"training"}
-_MOST = 20_000  # places
 _LARGE = 2**20  # numbers
+_ARRAY = 2**16  # numbers of a NumPy array, which are looked at before every step
+_ONCE = (Iterator, torch.Generator, np.random.Generator, np.random.RandomState, random.Random)
 
 
 class Surroundings:
@@ -28,7 +31,10 @@ class Surroundings:
     def __init__(self, *programs: Any) -> None:
         self.tensors: dict[tuple[int, Any], tuple[Any, Any, Tensor]] = {}
         self._plain: list[tuple[Any, tuple, tuple]] = []  # container, keys, values
-        self._whole: list[tuple[Any, Any]] = []  # lists and dictionaries, and copies of them
+        self._objects: list[tuple[Any, tuple, tuple]] = []  # the same of what is neither plain nor a tensor
+        self._whole: list[tuple[Any, Any]] = []  # lists, dictionaries, sets and queues, and copies of them
+        self._arrays: list[tuple[np.ndarray, np.ndarray]] = []
+        self._store: set[str] | None = None  # the names in Pyro's store, where programs ask for them
         self._cells: list[tuple[types.CellType, Any]] = []
         self._kept: list[Any] = []
         self._places = count()
@@ -36,6 +42,7 @@ class Surroundings:
         self._checks = [
             (d, itemgetter(*keys), values if len(keys) > 1 else values[0]) for d, keys, values in self._plain
         ]
+        self._own: set[tuple[int, Any]] = set()  # places where the programs themselves put another object
 
     def _look(self, roots: tuple) -> None:
         seen: set[int] = set()
@@ -46,11 +53,30 @@ class Surroundings:
                 continue
             seen.add(id(value))
             self._kept.append(value)
-            inside = list(_contents(value))
+            self._alone(value)
+            inside = list(contents(value))
             if not inside and hasattr(value, "__dict__") and any(value is root for root in roots):
                 inside = [(vars(value), list(vars(value)))]  # a loss of Pyro's: how many particles
             for container, keys in inside:
                 waiting += self._noted(container, list(keys))
+
+    def _alone(self, value: Any) -> None:
+        """
+        Raises:
+            CannotCapture: to run programs that use it once more would change what comes after, or cannot be seen to.
+        """
+        if isinstance(value, _ONCE):
+            raise CannotCapture(
+                f"the programs can see a {type(value).__name__}, which a run of theirs to capture them would advance"
+            )
+        if isinstance(value, np.ndarray):
+            if value.size > _ARRAY:
+                raise CannotCapture(f"the programs can see a NumPy array of {value.size} numbers; a tensor would do")
+            self._arrays.append((value, value.copy()))
+        elif isinstance(value, set):
+            self._whole.append((value, value.copy()))
+        elif isinstance(value, types.FunctionType) and "get_param_store" in names_of(value.__code__):
+            self._store = set(pyro.get_param_store()._params)
 
     def _noted(self, container: Any, keys: list) -> list[Any]:
         """Notes plain values and tensors at these keys; what else is there has contents of its own."""
@@ -59,10 +85,8 @@ class Surroundings:
                 value = container.cell_contents
             except ValueError:
                 return []
-            if isinstance(value, (*PLAIN, Tensor)):
-                self._cells.append((container, value))
-                return []
-            return [value]
+            self._cells.append((container, value))
+            return [] if isinstance(value, (*PLAIN, Tensor)) else [value]
         values = [container[key] for key in keys]
         plain = [(k, v) for k, v in zip(keys, values, strict=True) if isinstance(v, PLAIN)]
         if plain:
@@ -70,11 +94,14 @@ class Surroundings:
         for key, value in zip(keys, values, strict=True):
             if isinstance(value, Tensor):
                 self.tensors[id(container), key] = (container, key, value)
-        if isinstance(container, list | dict) and len(container) == len(keys):
+        other = [(k, v) for k, v in zip(keys, values, strict=True) if not isinstance(v, (*PLAIN, Tensor))]
+        if other:
+            self._objects.append((container, *map(tuple, zip(*other, strict=True))))
+        if isinstance(container, list | dict | deque) and len(container) == len(keys):
             self._whole.append((container, container.copy()))
-        if next(self._places) > _MOST:
+        if next(self._places) > MOST:
             return []
-        return [v for v in values if not isinstance(v, (*PLAIN, Tensor))]
+        return [v for _, v in other]
 
     def changed(self, *, tensors: bool = True) -> str | None:
         """The name of a plain value, or of a tensor's place, that holds something else now."""
@@ -83,8 +110,16 @@ class Surroundings:
                 if get(container) != values:
                     return self._which(container)
             for container, kept in self._whole:
-                if len(container) != len(kept):
+                if len(container) != len(kept) or (isinstance(kept, set) and container != kept):
                     return f"a {type(container).__name__} of {len(kept)} entries"
+            for array, numbers in self._arrays:
+                if not np.array_equal(array, numbers):
+                    return f"a NumPy array of shape {numbers.shape}"
+            if self._store is not None and self._store != pyro.get_param_store()._params.keys():
+                return "a name in Pyro's store"
+            found = self._replaced()
+            if tensors and found:
+                return str(found[0][1])
             for container, key, tensor in self.tensors.values() if tensors else ():
                 if container[key] is not tensor:
                     return str(key)
@@ -93,11 +128,21 @@ class Surroundings:
                 if isinstance(value, Tensor) or isinstance(now, Tensor):
                     if tensors and now is not value:
                         return "a closure's variable"
-                elif now is not value and now != value:
+                elif now is not value and not (isinstance(value, PLAIN) and now == value):
                     return "a closure's variable"
         except (KeyError, IndexError, ValueError, RuntimeError):
             return "an attribute"
         return None
+
+    def _replaced(self) -> list[tuple[Any, Any, Any]]:
+        """Places of other objects than there were, which the programs themselves do not replace; what was there."""
+        return [
+            (container, key, value)
+            for container, keys, values in self._objects
+            if any(map(is_not, (_at(container, key) for key in keys), values))
+            for key, value in zip(keys, values, strict=True)
+            if _at(container, key) is not value and (id(container), key) not in self._own
+        ]
 
     def _which(self, container: Any) -> str:
         for other, keys, values in self._plain:
@@ -120,11 +165,15 @@ class Surroundings:
     def restore(self) -> list[tuple[Any, Any, Any]]:
         """Puts back what was there. Says where another tensor was meanwhile, or what: (container, key, it)."""
         moved = []
+        for container, key, value in self._replaced():
+            self._own.add((id(container), key))
+            _put(container, key, value)
         for container, kept in self._whole:
-            if len(container) == len(kept):
+            if len(container) == len(kept) and not isinstance(kept, set):
                 continue
-            if isinstance(container, list):
-                container[:] = kept
+            if not isinstance(container, dict):
+                container.clear()
+                (container.update if isinstance(container, set) else container.extend)(kept)
             else:
                 for key in container.keys() - kept.keys():
                     del container[key]
@@ -152,68 +201,5 @@ def _at(container: Any, key: Any) -> Any:
 
 
 def _put(container: Any, key: Any, value: Any) -> None:
-    if isinstance(container, MutableMapping | list):
+    if isinstance(container, MutableMapping | list | deque):
         container[key] = value
-
-
-def _contents(value: Any) -> Iterator[tuple[Any, Any]]:
-    """Where else a program that has the value can look: containers, with the keys there."""
-    if isinstance(value, types.MethodType):
-        yield [value.__self__, value.__func__], range(2)
-    elif isinstance(value, partial):
-        yield [value.func, *value.args, *value.keywords.values()], range(1 + len(value.args) + len(value.keywords))
-    elif isinstance(value, types.FunctionType):
-        yield from _of_function(value)
-    elif isinstance(value, list | tuple) and len(value) <= _MOST:
-        yield value, range(len(value))
-    elif isinstance(value, dict) and len(value) <= _MOST:
-        yield value, list(value)
-    elif isinstance(value, nn.Module):
-        yield vars(value), [key for key in vars(value) if key not in _OF_EVERY_MODULE]
-        for name in ("_buffers", "_parameters", "_modules", "_forward_hooks", "_forward_pre_hooks"):
-            yield vars(value)[name], list(vars(value)[name])
-        yield from _of_class(type(value))
-    elif hasattr(value, "__dict__") and not isinstance(value, type | types.ModuleType) and not _foreign(type(value)):
-        yield vars(value), list(vars(value))
-        yield from _of_class(type(value))
-    elif hasattr(value, "__wrapped__"):
-        yield [value.__wrapped__], range(1)
-
-
-def _foreign(thing: Any) -> bool:
-    return (getattr(thing, "__module__", None) or "builtins").partition(".")[0] in _FOREIGN
-
-
-def _of_class(cls: type) -> Iterator[tuple[Any, Any]]:
-    for each in cls.__mro__:
-        if not _foreign(each):
-            inside = dict(vars(each))
-            yield vars(each), [k for k, v in inside.items() if isinstance(v, PLAIN) and not k.startswith("__")]
-            yield list(inside.values()), [i for i, v in enumerate(inside.values()) if isinstance(v, types.FunctionType)]
-
-
-def _of_function(function: types.FunctionType) -> Iterator[tuple[Any, Any]]:
-    if _foreign(function) and not function.__closure__:
-        return
-    for cell in function.__closure__ or ():
-        yield cell, ()
-    if _foreign(function):
-        return
-    if function.__defaults__:
-        yield function.__defaults__, range(len(function.__defaults__))
-    if function.__kwdefaults__:
-        yield function.__kwdefaults__, list(function.__kwdefaults__)
-    names = set(_names(function.__code__))
-    seen = function.__globals__
-    yield seen, [name for name in names if name in seen]
-    for name in names:
-        module = seen.get(name)
-        if isinstance(module, types.ModuleType) and module.__name__.partition(".")[0] not in _FOREIGN:
-            yield vars(module), [other for other in names if other in vars(module)]
-
-
-def _names(code: types.CodeType) -> Iterator[str]:
-    yield from code.co_names
-    for constant in code.co_consts:
-        if isinstance(constant, types.CodeType):
-            yield from _names(constant)

@@ -1,6 +1,6 @@
 """CompiledSVI takes the steps of pyro.infer.SVI, and where it cannot, it says why and takes Pyro's."""
 
-import itertools
+import os
 import random
 import re
 import warnings
@@ -375,12 +375,10 @@ class Asking(Pair):
         return super().decode(z if z.sum() > 0 else -z)
 
 
-HIDDEN = itertools.count(1)
-
-
 class Unseen(Pair):
     def decode(self, z):
-        return super().decode(z) / next(HIDDEN)
+        os.environ["ELBOLAB_TEST"] = str(int(os.environ.get("ELBOLAB_TEST", "0")) + 1)
+        return super().decode(z) / int(os.environ["ELBOLAB_TEST"])
 
 
 REFUSED = {
@@ -400,7 +398,8 @@ def test_what_cannot_be_captured_is_left_to_pyro_and_said(made):
     assert re.search(REFUSED[made], found[3].described), found[3].described
 
 
-def test_a_count_that_nobody_can_see_is_found_by_comparing():
+def test_a_count_that_nobody_can_see_is_found_by_comparing(monkeypatch):
+    monkeypatch.setenv("ELBOLAB_TEST", "0")
     found = run(CompiledSVI, Unseen, compile=False)
     assert "eager: the graph does not do what the programs do" in found[3].described
 
