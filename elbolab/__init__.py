@@ -62,6 +62,7 @@ if TYPE_CHECKING:
     from elbolab.importance_sampling import Evidence, evidence
     from elbolab.programs.densities import Densities, densities
     from elbolab.programs.kl import analytic_kl, kl_routes
+    from elbolab.programs.stopping import stop_gradient
     from elbolab.stepping import CompiledSVI
     from elbolab.studying import Result, study
 
@@ -79,6 +80,7 @@ _ELSEWHERE = {
     "densities": "elbolab.programs.densities",
     "evidence": "elbolab.importance_sampling",
     "kl_routes": "elbolab.programs.kl",
+    "stop_gradient": "elbolab.programs.stopping",
     "study": "elbolab.studying",
 }
 
@@ -153,5 +155,6 @@ __all__ = [
     "densities",
     "evidence",
     "kl_routes",
+    "stop_gradient",
     "study",
 ]

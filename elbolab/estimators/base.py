@@ -9,7 +9,8 @@ pathwise gradient, `Coded` for one that knows bits or one-hot codes by their log
   whenever the programs change, are what an error offers in its place, and are the table of who serves what; an
   estimator has no checks of its own. A class that adds to those of its base says
   `conditions = (*Base.conditions, MINE)`. Data have to be independent given the parameters unless it says
-  `mixed_data = True`, as one may whose surrogate is the bound itself.
+  `mixed_data = True`, as one may whose surrogate is the bound itself; the guide's support has to stay where it is
+  unless `total_derivative = True`; `repeats` says which programs it runs again, whose networks must not be random.
 - `unbiased`, `bound` and `targets`: what the gradient is of, by name and as a function of what is known.
 - `estimate(draw)`: the bound and the surrogate, each of shape (batch,), from `draw.log_p`, `log_q`, `log_weight` and
   `log_density`, of shape (particles, batch), at the drawn latents or at others (`draw.log_p(values, particles)`).
@@ -33,9 +34,11 @@ from torch import Tensor, nn
 from torch.distributions import Distribution
 from torch.nn.modules.lazy import LazyModuleMixin
 
-from elbolab.estimators.conditions import EVERYWHERE, MATCHED, SEPARATE, Condition, EveryLatent
+from elbolab.estimators.conditions import MATCHED, Condition, EveryLatent, Repeats, asked
+from elbolab.estimators.offered import concrete
 from elbolab.programs.draw import Draw
-from elbolab.programs.reading import ProgramsChanged, Reading, Readings, read, undisturbed
+from elbolab.programs.reading import ProgramsChanged, Reading, read, undisturbed
+from elbolab.programs.readings import Readings
 from elbolab.programs.separation import data_mix, particles_mix, plates_that_mix
 from elbolab.programs.sites import named
 
@@ -78,6 +81,8 @@ class Estimator(ELBO, nn.Module):
 
     conditions: tuple[Condition, ...] = ()
     mixed_data: bool = False  # right where a datum's density depends on another's latents, as with batch normalisation
+    total_derivative: bool = False  # of the bound along the draws, which leaves no score out and adds none
+    repeats: Repeats = "both"  # the programs that may run more than once for an estimate
     unbiased: bool = True
     closed_form_kl: bool = False  # takes KL(q || p) in closed form where there is one
     least_particles: int = 1
@@ -177,7 +182,7 @@ class Estimator(ELBO, nn.Module):
     @classmethod
     def asks(cls) -> tuple[Condition, ...]:
         """All conditions, those that every estimator has too."""
-        return *EVERYWHERE, *(() if cls.mixed_data else (SEPARATE,)), *cls.conditions
+        return *asked(cls.mixed_data, cls.total_derivative, cls.repeats), *cls.conditions
 
     def asks_as_built(self) -> tuple[Condition, ...]:
         """What its options ask besides."""
@@ -239,11 +244,3 @@ class Estimator(ELBO, nn.Module):
         if loss.requires_grad:
             loss.backward(retain_graph=self.retain_graph)
         return loss.item()
-
-
-def concrete(cls: type) -> set[Any]:
-    """The library's estimators that can be built: a class and those made from it, private ones left out."""
-    offered = cls.__module__.startswith("elbolab.") and not cls.__name__.startswith("_")
-    found: set[Any] = {cls} if offered and not getattr(cls, "__abstractmethods__", None) else set()
-    subclasses: list[type] = cls.__subclasses__()
-    return found.union(*map(concrete, subclasses))

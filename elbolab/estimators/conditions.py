@@ -2,11 +2,14 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
-from torch.distributions import Bernoulli, Distribution, OneHotCategorical
+from torch.distributions import Bernoulli, Distribution, OneHotCategorical, OneHotCategoricalStraightThrough
 
 from elbolab.programs.reading import Reading
-from elbolab.programs.sites import Site, family, named
+from elbolab.programs.sites import STRAIGHT_THROUGH, Site, family, has_path, is_discrete, named
+
+Repeats = Literal["none", "guide", "both"]
 
 
 @dataclass(frozen=True)
@@ -30,7 +33,7 @@ class EveryLatent(Condition):
 
     def serves(self, q: Distribution) -> bool:
         """Whether a latent that is drawn from q would do."""
-        return self.met(Site("", "latent", family(q), len(q.event_shape), bool(q.has_rsample)))
+        return self.met(Site("", "latent", family(q), len(q.event_shape), has_path(q), is_discrete(q)))
 
 
 def every_latent(words: str, met: Callable[[Site], bool], what: Callable[[Site], str] = _family) -> EveryLatent:
@@ -44,7 +47,13 @@ def every_latent(words: str, met: Callable[[Site], bool], what: Callable[[Site],
 
 def latents_of(words: str, *families: type[Distribution]) -> EveryLatent:
     """A condition that there are latents, all of them of some families."""
-    each = every_latent(words, lambda site: issubclass(site.family, families))
+    # Straight-through codes are no constants: they carry a gradient of their own.
+    each = every_latent(
+        words,
+        lambda site: (
+            issubclass(site.family, families) and not issubclass(site.family, OneHotCategoricalStraightThrough)
+        ),
+    )
 
     def offence(reading: Reading) -> str | None:
         return each.offence(reading) if reading.latents else "the guide draws nothing"
@@ -55,12 +64,12 @@ def latents_of(words: str, *families: type[Distribution]) -> EveryLatent:
 REPARAMETERISED = every_latent(
     "latents whose draws carry gradients (rsample)",
     lambda site: site.has_rsample,
-    lambda site: f"is {site.family.__name__} with has_rsample = False",
+    lambda site: f"is {site.family.__name__}, whose draws do not carry the gradient of their expectation",
 )
 SMOOTH = every_latent(
-    "latents that neither program compares, rounds, casts to whole numbers or reads back",
+    "latents that neither program compares, rounds, casts to whole numbers, reads back or cuts off",
     lambda site: not site.jumps,
-    lambda site: f"goes through {site.jumps}: where a density jumps there, no gradient sees it",
+    lambda site: f"goes through {site.jumps}: what a density changes by there, no gradient sees",
 )
 PATHS = REPARAMETERISED, SMOOTH  # what a derivative through a draw needs
 BITS = latents_of("Bernoulli latents", Bernoulli)
@@ -119,15 +128,78 @@ def _unmatched(reading: Reading) -> str | None:
     return None
 
 
-def _density_of_its_own(reading: Reading) -> str | None:
+def _drawn_outside(reading: Reading) -> str | None:
     for site in reading.others:
         if site.role == "factor" and not site.has_rsample:
             return f"the guide's {site.name} has has_rsample=False: something was drawn outside of pyro.sample"
+    return _first(
+        reading,
+        lambda site: (
+            site.noise
+            and f"depends on a draw by {site.noise}: make it a pyro.sample statement, in the guide one that is marked"
+            " auxiliary; or, where it is noise on the data, draw it before the programs are called"
+        ),
+    )
+
+
+def _first(reading: Reading, said: Callable[[Site], str]) -> str | None:
+    """What is first said of a site of either program."""
+    for which, program in (("guide", reading.guide), ("model", reading.model)):
+        for site in program.values():
+            if what := said(site):
+                return f"the {which}'s {site.name} {what}"
     return None
+
+
+def _random_layers(*programs: str) -> Callable[[Reading], str | None]:
+    def offence(reading: Reading) -> str | None:
+        for program in programs:
+            for site in getattr(reading, program).values():
+                if site.network:
+                    return f"the {program}'s {site.name} depends on {site.network}"
+        return None
+
+    return offence
 
 
 MATCHED = Condition(
     "guides that draw all latents of the model, and no others that are not marked auxiliary", _unmatched
 )
-NAMED = Condition("guides whose draws are all sample statements", _density_of_its_own)
-EVERYWHERE = (MATCHED, NAMED)  # what no estimator does without; SEPARATE is asked by all that do not say otherwise
+NAMED = Condition("programs whose draws are all sample statements", _drawn_outside)
+WHOLE_GRADIENT = Condition(
+    "programs that take no parameter out of a part of its gradient",
+    lambda reading: _first(
+        reading,
+        lambda site: f"loses one by {site.cut.how}; elbolab.stop_gradient says that this is meant" if site.cut else "",
+    ),
+)
+FIXED_JUMPS = every_latent(
+    "continuous latents that jump nowhere that a parameter says",
+    lambda site: not site.moves,
+    lambda site: f"goes through {site.moves}: how the parameters move the place of a jump, no gradient sees",
+)
+OWN_VALUES = every_latent(
+    "latents whose density is that of their values",
+    lambda site: not issubclass(site.family, STRAIGHT_THROUGH),
+)
+# What no estimator does without.
+EVERYWHERE = (MATCHED, NAMED, WHOLE_GRADIENT, FIXED_JUMPS, OWN_VALUES)
+FIXED_SUPPORT = every_latent(
+    "latents whose support no parameter moves",
+    lambda site: not site.support_moves,
+    lambda site: (
+        f"is {site.family.__name__} with a support that moves with a parameter: its score has another mean than 0"
+    ),
+)
+_WORDS = "networks that are not random by themselves (in .eval() none is)"
+SAME_AGAIN: dict[Repeats, tuple[Condition, ...]] = {
+    "none": (),
+    "guide": (Condition(f"guides with {_WORDS}", _random_layers("guide")),),
+    "both": (Condition(_WORDS, _random_layers("guide", "model")),),
+}
+
+
+def asked(mixed_data: bool, total_derivative: bool, repeats: Repeats) -> tuple[Condition, ...]:
+    """What every estimator asks, and what those do that do not say otherwise."""
+    separate = () if mixed_data else (SEPARATE,)
+    return *EVERYWHERE, *separate, *(() if total_derivative else (FIXED_SUPPORT,)), *SAME_AGAIN[repeats]

@@ -27,6 +27,7 @@ class ARMS(Coded):
     """
 
     conditions: tuple[Condition, ...] = (BITS, INDEPENDENT)
+    repeats = "guide"  # not so, but its particles are drawn together from one guide
     least_particles = 2
 
     def __init__(self, num_particles: int = 4, **options: Any) -> None:

@@ -22,6 +22,7 @@ class Enumeration(Estimator):
     of a code with n categories, and the product over several. Pyro's `TraceEnum_ELBO` enumerates by sites.
     """
 
+    repeats = "guide"
     conditions: tuple[Condition, ...] = (CODES,)
 
     def __init__(self, num_particles: int = 1, *, limit: int = 2**12, **options: Any) -> None:

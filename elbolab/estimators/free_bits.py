@@ -26,6 +26,8 @@ class FreeBits(Reparameterised):
     """
 
     closed_form_kl = True
+    total_derivative = True
+    repeats = "none"
 
     conditions: tuple[Condition, ...] = (*Reparameterised.conditions, DRAWN)
 

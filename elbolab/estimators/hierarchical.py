@@ -27,6 +27,8 @@ class GDReG(DReG):
     2101.11046).
     """
 
+    repeats = "both"
+
     def __init__(self, num_particles: int = 5, **options: Any) -> None:
         """
         Args:

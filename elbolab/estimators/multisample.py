@@ -48,6 +48,8 @@ class IWAE(_Pathwise):
     """
 
     mixed_data = True
+    total_derivative = True
+    repeats = "none"
 
     def estimate(self, draw: Draw) -> Estimate:
         bound = log_mean(draw.log_weight())
@@ -64,6 +66,7 @@ class IWAEStickingTheLanding(_Pathwise):
     """
 
     unbiased = False
+    repeats = "guide"
 
     def estimate(self, draw: Draw) -> Estimate:
         log_weight = draw.log_weight()
@@ -80,6 +83,8 @@ class CIWAE(_Pathwise):
     """
 
     mixed_data = True
+    total_derivative = True
+    repeats = "none"
 
     def __init__(self, num_particles: int = 5, *, beta: float = 0.5, **options: Any) -> None:
         """
@@ -114,6 +119,8 @@ class MIWAE(_Pathwise):
     """
 
     mixed_data = True
+    total_derivative = True
+    repeats = "none"
 
     def __init__(self, num_particles: int = 5, *, batches: int = 4, **options: Any) -> None:
         """
@@ -147,6 +154,8 @@ class PIWAE(MIWAE):
     bounds; the value is L_MK (*Rainforth et al., 2018, Tighter Variational Bounds are Not Necessarily Better*).
     """
 
+    repeats = "both"
+
     @property
     def bound(self) -> str:
         return self.dependent(f"PIWAE-{self.batches}x{self.num_particles}")
@@ -172,6 +181,7 @@ class DReG(MultiSample):
     StickingTheLanding.
     """
 
+    repeats = "guide"
     conditions: tuple[Condition, ...] = (WHOLE_DATA, *PATHS)
 
     def estimate(self, draw: Draw) -> Estimate:

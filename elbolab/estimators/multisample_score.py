@@ -26,6 +26,7 @@ class _MultiSampleScore(MultiSample):
     """sum_k s_k d log q(z_k|x), and the derivative of the bound with z held still."""
 
     least_particles = 2
+    repeats = "none"
 
     def sampler(self) -> Messenger:
         return DetachedDraws()

@@ -19,6 +19,8 @@ class Pathwise(Reparameterised):
     """
 
     mixed_data = True
+    total_derivative = True
+    repeats = "none"
 
     def estimate(self, draw: Draw) -> Estimate:
         elbo = draw.log_weight().mean(0)
@@ -35,6 +37,8 @@ class PathwiseAnalyticKL(Reparameterised):
     """
 
     mixed_data = True
+    total_derivative = True
+    repeats = "none"
     closed_form_kl = True
 
     def estimate(self, draw: Draw) -> Estimate:
@@ -53,6 +57,7 @@ class StickingTheLanding(Reparameterised):
     """
 
     mixed_data = True
+    repeats = "guide"
 
     def estimate(self, draw: Draw) -> Estimate:
         log_weight = draw.log_weight()

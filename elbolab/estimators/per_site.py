@@ -53,6 +53,7 @@ class PerSite(Estimator):
     each of the values.
     """
 
+    repeats = "guide"
     conditions: tuple[Condition, ...] = (WHOLE_DATA, DRAWN)
 
     def __init__(

@@ -21,6 +21,7 @@ class _Through(Coded):
     """sum_j df/dz_j dh_j/dphi."""
 
     unbiased = False
+    repeats = "guide"
 
     @abstractmethod
     def path(self, codes: Codes) -> Latents:
@@ -163,6 +164,8 @@ class Concrete(_Tempered):
 
     Two decoder evaluations, the other for the bound.
     """
+
+    repeats = "both"
 
     def estimate(self, draw: Draw) -> Estimate:
         codes, log_p = Codes.of(draw), draw.log_p()

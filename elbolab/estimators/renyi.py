@@ -60,6 +60,7 @@ class VRDReG(_VariationalRenyi):
     Importance Weighted Auto-Encoders*, arXiv 2210.06226).
     """
 
+    repeats = "guide"
     conditions: tuple[Condition, ...] = (WHOLE_DATA, *PATHS)
 
     def targets(self, known: Known) -> tuple[Tensor, Tensor]:
@@ -87,6 +88,7 @@ class CUBO(MultiSample):
     Inference via chi Upper Bound Minimization*, arXiv 1611.00328).
     """
 
+    repeats = "guide"
     conditions: tuple[Condition, ...] = (WHOLE_DATA, DRAWN, *PATHS)
     least_particles = 2
 

@@ -23,6 +23,8 @@ from elbolab.programs.sites import is_subsample, role
 class _Score(Estimator):
     """(log w - b) d log q(z|x) + d_theta log p(x, z)."""
 
+    repeats = "none"
+
     def sampler(self) -> Messenger:
         return DetachedDraws()
 
@@ -215,6 +217,7 @@ class VIMCO(MultiSample):
     1602.06725).
     """
 
+    repeats = "none"
     conditions: tuple[Condition, ...] = (WHOLE_DATA,)
     least_particles = 2
 

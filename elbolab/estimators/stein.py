@@ -23,6 +23,7 @@ class _LeaveOneOut(Coded):
     """1/K sum_k (f_k - b_k) d log q(z_k|x) + what has no expectation, b_k a mean over the other particles."""
 
     least_particles = 2
+    repeats = "guide"
 
     def __init__(self, num_particles: int = 2, **options: Any) -> None:
         """

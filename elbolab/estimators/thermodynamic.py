@@ -26,6 +26,7 @@ class TVO(MultiSample):
 
     unbiased = False
     least_particles = 2
+    repeats = "none"
 
     def __init__(self, num_particles: int = 10, *, partitions: int = 2, first: float = 0.08, **options: Any) -> None:
         """

@@ -40,6 +40,8 @@ class WakePhi(_Wake):
     with Stochastic Control Flow*. Asks nothing of q but its density.
     """
 
+    repeats = "none"
+
     def sampler(self) -> Messenger:
         return DetachedDraws()
 
@@ -58,6 +60,7 @@ class WakePhiDReG(_Wake):
     Doubly Reparameterized Gradient Estimators for Monte Carlo Objectives*).
     """
 
+    repeats = "guide"
     conditions: tuple[Condition, ...] = (*_Wake.conditions, *PATHS)
 
     def estimate(self, draw: Draw) -> Estimate:

@@ -1,8 +1,7 @@
 """The one place where a model and a guide are read: what every site is, its plates, and what it depends on."""
 
 import warnings
-import weakref
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -10,15 +9,15 @@ from typing import Any
 import torch
 from pyro import poutine
 from pyro.distributions.util import scale_and_mask
-from pyro.poutine.messenger import Messenger
 from pyro.util import check_model_guide_match, check_site_shape
-from torch import Tensor, nn
+from torch import nn
 
-from elbolab.programs.dependence import NOTHING, Dependence
-from elbolab.programs.sites import Plate, Site, drawing, is_subsample, look, replayable, role, sites
+from elbolab.programs.dependence import Dependence
+from elbolab.programs.following import Follow, followed, with_cuts, with_jumps
+from elbolab.programs.marks import NOTHING
+from elbolab.programs.opaque import changed, generators, kept_generators, other_generators
+from elbolab.programs.sites import Plate, Site, drawing, look, replayable, sites
 from elbolab.validation import unvalidated
-
-_MANY = 64  # structures of arguments that are remembered, such as sizes of a batch
 
 
 class ProgramsChanged(Exception):
@@ -59,6 +58,24 @@ class Reading:
         return [site for site in self.guide.values() if site.role in ("point mass", "factor", "observed")]
 
     @property
+    def sites(self) -> list[Site]:
+        """Those of the guide, and those of the model."""
+        return [*self.guide.values(), *self.model.values()]
+
+    @property
+    def noisy(self) -> bool:
+        """Whether something that no sample statement draws goes into a density."""
+        return any(site.noise for site in self.sites)
+
+    def where(self, chosen: Callable[[Site], bool], **changes: Any) -> "Reading":
+        """The same with some sites changed."""
+        model, guide = (
+            {name: replace(site, **changes) if chosen(site) else site for name, site in program.items()}
+            for program in (self.model, self.guide)
+        )
+        return replace(self, model=model, guide=guide)
+
+    @property
     def joint(self) -> list[Site]:
         """Sites that depend on latents and are in a plate that some other such site is outside of."""
         shared = {plate.dim for plate in self.shared}
@@ -91,21 +108,49 @@ def read(model: Callable, guide: Callable, arguments: tuple = (), keywords: Mapp
     Raises:
         ValueError: the shapes of a site do not fit its plates, or model and guide disagree about them.
     """
-    keywords = keywords or {}
+
+    def run(dependence: Dependence) -> tuple[poutine.Trace, poutine.Trace]:
+        with undisturbed(model, guide), unvalidated(handlers=False):
+            return tuple(trace for trace, _ in _run(model, guide, arguments, keywords or {}, dependence))
+
+    found, moved = _read_once(model, guide, arguments, keywords or {})
+    if found.noisy:
+        # What a first run draws may have been to begin with: a value of a parameter, or of an AutoGuide's prototype.
+        found, moved = _read_once(model, guide, arguments, keywords or {})
+    if any(site.cut and site.cut.number for site in found.sites):
+        names = changed(run)
+        found = found.where(lambda site: bool(site.cut and site.cut.number) and site.name not in names, cut=None)
+    if moved and (names := changed(run, other_generators)):
+        found = found.where(lambda site: site.name in names, noise="NumPy's or Python's generator")
+    return found
+
+
+def _run(
+    model: Callable, guide: Callable, arguments: tuple, keywords: Mapping[str, Any], dependence: Dependence
+) -> tuple[tuple[poutine.Trace, Follow], tuple[poutine.Trace, Follow]]:
+    """The guide's trace and what was found in it, and the model's, replayed."""
+    first = followed(drawing(guide), arguments, keywords, dependence)
+    held = replayable(first[0])
+    return first, followed(poutine.replay(model, trace=held), arguments, keywords, dependence, held.nodes)
+
+
+def _read_once(model: Callable, guide: Callable, arguments: tuple, keywords: Mapping[str, Any]) -> tuple[Reading, bool]:
+    """What is found in one run of both, and whether it moved a generator that is not PyTorch's."""
     with undisturbed(model, guide), unvalidated(handlers=False):
-        dependence = Dependence()
-        guide_trace, guide_sites, jumps = _followed(drawing(guide), arguments, keywords, dependence)
-        held = replayable(guide_trace)
-        program = poutine.replay(model, trace=held)
-        model_trace, model_sites, more = _followed(program, arguments, keywords, dependence, held.nodes)
-        for name, how in (jumps | more).items():
-            guide_sites[name] = replace(guide_sites[name], jumps=how)
+        before = generators()
+        runs = _run(model, guide, arguments, keywords, Dependence())
+        moved = generators() != before
+        (guide_trace, in_guide), (model_trace, in_model) = runs
+        with_jumps(in_guide, in_model)
+        with_cuts([in_guide, in_model])
+        guide_sites, model_sites = in_guide.found, in_model.found
         every = (*guide_sites.values(), *model_sites.values())
         nesting = max((-plate.dim for site in every for plate in site.plates if plate.dim), default=0)
         _check_shapes(model_trace, guide_trace, nesting)
     same = _same(model_sites, guide_sites)
     shared = _shared(model_sites, guide_sites, same)
-    return Reading(model_sites, guide_sites, nesting, shared, (look(model_trace), look(guide_trace)), same=same)
+    looks = look(model_trace), look(guide_trace)
+    return Reading(model_sites, guide_sites, nesting, shared, looks, same=same), moved
 
 
 @contextmanager
@@ -114,58 +159,13 @@ def undisturbed(*programs: Any) -> Iterator[None]:  # noqa: ANN401
     devices = list(range(torch.cuda.device_count())) if torch.cuda.is_initialized() else []
     modules = [program for program in programs if isinstance(program, nn.Module)]
     buffers = [(buffer, buffer._version, buffer.clone()) for module in modules for buffer in module.buffers()]
-    with torch.random.fork_rng(devices=devices), torch.no_grad(), poutine.block():
+    with torch.random.fork_rng(devices=devices), kept_generators(), torch.no_grad(), poutine.block():
         try:
             yield
         finally:
             for buffer, version, value in buffers:
                 if buffer._version != version:  # else it was not written to
                     buffer.copy_(value)
-
-
-class _Follow(Messenger):
-    """Names the latents' values, and finds which names the density of every site carries."""
-
-    def __init__(self, dependence: Dependence, held: Collection[str]) -> None:
-        super().__init__()
-        self.dependence, self.held, self.found = dependence, held, dict[str, Site]()
-        self.jumps: dict[str, str] = {}
-
-    def _pyro_post_sample(self, msg: dict[str, Any]) -> None:
-        if msg["type"] != "sample" or is_subsample(msg):
-            return
-        name, kind, follow = msg["name"], role(msg), self.dependence
-        seen = follow.of(msg["value"])
-        # What the density depends on besides the value: the value is looked at without its names.
-        value = msg["value"].detach().clone()
-        follow.forget(value)
-        try:
-            density = msg["fn"].log_prob(value)
-        except NotImplementedError:  # a flow that knows the density of what it has drawn, and of nothing else
-            value = msg["value"]
-            density = msg["fn"].log_prob(value)
-        terms = density, msg["mask"], msg["scale"]
-        depends = follow.of(terms)
-        if kind != "deterministic":
-            self.jumps |= dict(sorted(follow.jumps((terms, msg["value"]))))
-        # Drawn here; what is replayed is what it was computed from: a point mass is a function of latents.
-        if kind == "latent" and name not in seen and not (seen and name in self.held):
-            msg["value"] = value
-            follow.mark(value, frozenset({name}))
-        self.found[name] = Site.of(msg, depends=depends, seen=seen)
-
-
-def _followed(
-    program: Callable,
-    arguments: tuple,
-    keywords: Mapping[str, Any],
-    dependence: Dependence,
-    held: Collection[str] = (),
-) -> tuple[poutine.Trace, dict[str, Site], dict[str, str]]:
-    """A run's trace, its sites, and where latents are compared or rounded before they reach a density."""
-    with dependence, _Follow(dependence, held) as follow:
-        trace = poutine.trace(program).get_trace(*arguments, **keywords)
-    return trace, follow.found, follow.jumps
 
 
 def _related(model: Mapping[str, Site], guide: Mapping[str, Site]) -> list[Site]:
@@ -199,51 +199,3 @@ def _check_shapes(model: poutine.Trace, guide: poutine.Trace, nesting: int) -> N
         term = scale_and_mask(site["fn"].log_prob(site["value"]), 1.0, site["mask"])
         checked: Any = dict(site) | {"log_prob": term}
         check_site_shape(checked, nesting)
-
-
-class Readings:
-    """What was read of programs, kept for as long as they, and the structure of their arguments, are the same."""
-
-    def __init__(self) -> None:
-        self._kept: dict[tuple, tuple[Any, Reading]] = {}
-
-    def of(
-        self, model: Callable, guide: Callable, arguments: tuple, keywords: Mapping[str, Any], reader: Callable
-    ) -> Reading:
-        """What is known of these programs, or else what `reader(model, guide, *arguments, **keywords)` finds."""
-        owners = [getattr(program, "__self__", program) for program in (model, guide)]
-        key = (*map(_identity, (model, guide)), structure((arguments, keywords)))
-        if key in self._kept:
-            alive, reading = self._kept[key]
-            if all(ref() is owner for ref, owner in zip(alive, owners, strict=True)):
-                return reading
-        if len(self._kept) >= _MANY:
-            self._kept.pop(next(iter(self._kept)))
-        reading = reader(model, guide, *arguments, **keywords)
-        self._kept[key] = [weakref.ref(owner) for owner in owners], reading
-        return reading
-
-    def clear(self) -> None:
-        """Forgets all."""
-        self._kept.clear()
-
-    def __reduce__(self) -> tuple:
-        return Readings, ()  # a copy's programs may be others
-
-
-def _identity(program: Callable) -> tuple:
-    """A method is made anew whenever it is asked for: its object and its function are what it is."""
-    owner = getattr(program, "__self__", program)
-    return id(owner), id(getattr(program, "__func__", None)), getattr(owner, "training", None)
-
-
-def structure(arguments: Any) -> Any:  # noqa: ANN401
-    """What of a program's arguments may change which sites it has: not their numbers, but shapes and switches."""
-    if isinstance(arguments, Tensor):
-        return tuple(arguments.shape), arguments.dtype
-    if isinstance(arguments, list | tuple):
-        return type(arguments), *map(structure, arguments)
-    if isinstance(arguments, Mapping):
-        return tuple((key, structure(value)) for key, value in arguments.items())
-    kept: Any = arguments if isinstance(arguments, bool | str | None) else type(arguments)
-    return kept

@@ -10,6 +10,8 @@ from pyro.poutine.messenger import Messenger
 from torch import Tensor
 from torch.distributions import Distribution, Independent
 
+from elbolab.programs.marks import Cut
+
 Role = Literal["latent", "point mass", "observed", "factor", "deterministic"]
 PLATE = "num_particles_vectorized"  # Pyro's own name for the plate of particles
 _NONE: frozenset[str] = frozenset()
@@ -29,8 +31,12 @@ class Site:
     """A sample statement, as it was found when its program was read.
 
     `depends` names the guide's latents that its density depends on through anything but its own value; `seen` those
-    that an observed value was computed from. `jumps` says of a latent where it is compared, rounded or indexed by on
-    the way to a density of either program, which then may jump where no gradient sees it.
+    that an observed value was computed from. `has_rsample`: its draws carry the gradient of what is expected of them;
+    `support_moves`: a parameter says where there are none. `jumps` says of a latent where it is compared, rounded,
+    indexed by or cut off on the way to a density of either program, where then no gradient sees it; `moves` where a
+    parameter says where it jumps, and the latent is continuous. `noise` says what its density depends on that no sample
+    statement draws, and `network` what a layer draws, such as dropout; `cut` where a parameter is taken out of a part
+    of its gradient.
     """
 
     name: str
@@ -38,13 +44,19 @@ class Site:
     family: type[Distribution]
     event_dim: int
     has_rsample: bool
+    discrete: bool = False
     auxiliary: bool = False
     enumerated: bool = False
     masked: bool = False
     plates: tuple[Plate, ...] = ()
     depends: frozenset[str] = _NONE
     seen: frozenset[str] = _NONE
+    support_moves: bool = False
     jumps: str = ""
+    moves: str = ""
+    noise: str = ""
+    network: str = ""
+    cut: Cut | None = None
 
     @property
     def look(self) -> tuple:
@@ -64,7 +76,8 @@ class Site:
             role=role(site),
             family=family(q),
             event_dim=len(q.event_shape),
-            has_rsample=q.has_rsample,
+            has_rsample=has_path(q),
+            discrete=is_discrete(q),
             auxiliary=bool(infer.get("is_auxiliary")),
             enumerated=bool(infer.get("enumerate")),
             masked=site["mask"] is not None or any(isinstance(layer, dist.MaskedDistribution) for layer in layers(q)),
@@ -83,6 +96,27 @@ def role(site: Mapping[str, Any]) -> Role:
     if site["is_observed"]:
         return "observed"
     return "point mass" if isinstance(innermost, dist.Delta) else "latent"
+
+
+STRAIGHT_THROUGH = (dist.RelaxedBernoulliStraightThrough, dist.RelaxedOneHotCategoricalStraightThrough)
+
+
+def has_path(q: Distribution) -> bool:
+    """Whether draws carry a gradient, and it is that of what is expected of them: a discrete one's cannot be.
+
+    What a rejection sampler draws has another part of it, a score.
+    """
+    innermost = base(q)
+    return bool(q.has_rsample) and not (is_discrete(q) or isinstance(innermost, (*STRAIGHT_THROUGH, dist.Rejector)))
+
+
+def is_discrete(q: Distribution) -> bool:
+    """Whether its values can be counted."""
+    try:
+        support: Any = q.support
+    except NotImplementedError:
+        return False
+    return bool(getattr(support, "is_discrete", False))
 
 
 def layers(q: Distribution) -> Iterator[Distribution]:
