@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.distributions import Distribution, TransformedDistribution, constraints
+from torch.distributions import ComposeTransform, Distribution, Transform, TransformedDistribution, constraints
 
 from elbolab.programs.sites import base
 
@@ -16,19 +16,42 @@ def bounds(q: Distribution) -> Iterator[Tensor]:
     innermost = base(q)
     if isinstance(innermost, TransformedDistribution) and type(innermost).support is TransformedDistribution.support:
         yield from bounds(innermost.base_dist)
-        support, short = innermost.base_dist.support, False
-        for transform in innermost.transforms:
-            # Of what does not reach to the ends of a transform's domain the image has ends that the transform moves.
-            short |= not _same(support, transform.domain)
-            if short:
+        support: Any = innermost.base_dist.support
+        for transform in _parts(innermost.transforms):
+            # An end that lies inside of a transform's domain is moved by it; one at the domain's end is not.
+            support, moves = _image(_plain(support), transform)
+            if moves:
                 yield from _numbers(transform)
-            support = transform.codomain
         return
     try:
         support = innermost.support
     except NotImplementedError:
         return
     yield from _numbers(_plain(support))
+
+
+def _parts(transforms: Any) -> Iterator[Transform]:  # noqa: ANN401
+    for transform in transforms:
+        yield from _parts(transform.parts) if isinstance(transform, ComposeTransform) else [transform]
+
+
+def _image(support: Any, transform: Transform) -> tuple[Any, bool]:  # noqa: ANN401
+    """What a transform makes of a support, and whether its own numbers say where that ends."""
+    domain: Any = _plain(transform.domain)
+    image: Any = _plain(transform.codomain)
+    ends, around, onto = _ends(support), _ends(domain), _ends(image)
+    if ends is None or around is None or onto is None:
+        return (image, False) if type(support) is type(domain) else (support, True)
+    try:
+        increases = bool((torch.as_tensor(transform.sign) > 0).all())
+    except NotImplementedError:  # one that mixes the numbers of an event
+        increases = True
+    onto, found = onto if increases else onto[::-1], []
+    for end, outermost, limit in zip(ends, around, onto, strict=True):
+        at_the_end = bool((torch.as_tensor(end) == torch.as_tensor(outermost)).all())
+        found.append(limit if at_the_end else transform(torch.as_tensor(end, dtype=torch.get_default_dtype())))
+    moves = any(end is not limit for end, limit in zip(found, onto, strict=True))
+    return constraints.interval(*(found if increases else found[::-1])), moves
 
 
 def _plain(constraint: Any) -> Any:  # noqa: ANN401
@@ -38,18 +61,9 @@ def _plain(constraint: Any) -> Any:  # noqa: ANN401
     return constraint
 
 
-def _same(one: Any, other: Any) -> bool:  # noqa: ANN401
-    """Whether two constraints are the same but for whether they are open."""
-    one, other = _plain(one), _plain(other)
-    ends = _ends(one), _ends(other)
-    if None in ends:
-        return type(one) is type(other)
-    return all(bool((torch.as_tensor(a) == torch.as_tensor(b)).all()) for a, b in zip(*ends, strict=True))  # type: ignore[arg-type]
-
-
 def _ends(constraint: Any) -> tuple[Any, Any] | None:  # noqa: ANN401
     """Between which numbers it is; None where it is no interval."""
-    if constraint is constraints.real:
+    if type(constraint) is type(constraints.real):
         return -math.inf, math.inf
     if not hasattr(constraint, "lower_bound") and not hasattr(constraint, "upper_bound"):
         return None
@@ -65,6 +79,6 @@ def _numbers(thing: Any, depth: int = 3) -> Iterator[Tensor]:  # noqa: ANN401
     elif isinstance(thing, list | tuple):
         for part in thing:
             yield from _numbers(part, depth)
-    elif depth and isinstance(thing, constraints.Constraint | torch.distributions.Transform):
+    elif depth and isinstance(thing, constraints.Constraint | Transform):
         for part in vars(thing).values():
             yield from _numbers(part, depth - 1)
