@@ -1,6 +1,6 @@
 """The ELBO with free bits: the KL of a latent coordinate costs nothing below a number of nats, so that it is used."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import torch
@@ -57,15 +57,34 @@ class FreeBits(Reparameterised):
                 f"FreeBits serves latents whose KL is known in closed form, and that of {missing[0]} is not."
                 " Pathwise and StickingTheLanding need none"
             )
+        if hidden := [name for name in names if draw.reading.guide[name].masked or draw.reading.model[name].masked]:
+            raise ValueError(
+                f"FreeBits serves latents that nothing masks, and {hidden[0]} is masked. Pathwise and"
+                " PathwiseAnalyticKL serve such"
+            )
         kl = torch.cat([self._coordinates(draw, name) for name in names], -1)  # (particles, batch, coordinates)
         costs = kl.mean((0, 1), keepdim=True) > self.nats
         paid = torch.where(costs, kl, self.nats).sum(-1)
-        objective = (draw.log_weight_without(names) - paid).mean(0)
+        objective = (draw.log_weight_without(names) - paid + weighed_apart(draw, names)).mean(0)
         return Estimate(objective, objective)
 
     def _coordinates(self, draw: Draw, name: str) -> Tensor:
         found = [_divergences(draw, model.nodes[name], guide.nodes[name]) for model, guide in draw.runs]
         return torch.cat(found).expand(draw.particles, -1, -1)
+
+
+def weighed_apart(draw: Draw, names: Iterable[str]) -> Tensor:
+    """(w_p - w_q) log p(z), where the programs weigh a latent differently: w_p log p - w_q log q less -w_q KL."""
+    total = torch.zeros(())
+    for name in names if draw.scaled else ():
+        terms = []
+        for model, guide in draw.runs:
+            prior, weight = model.nodes[name], guide.nodes[name]["scale"]
+            if isinstance(weight, Tensor) or isinstance(prior["scale"], Tensor) or weight != prior["scale"]:
+                term = (prior["scale"] - weight) * prior["fn"].log_prob(prior["value"])
+                terms.append(draw.reduce(term, draw.width, [frame.dim for frame in prior["cond_indep_stack"]]))
+        total = total + (torch.cat(terms) if terms else 0.0)
+    return total
 
 
 def _divergences(draw: Draw, prior: Mapping[str, Any], posterior: Mapping[str, Any]) -> Tensor:

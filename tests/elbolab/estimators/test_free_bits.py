@@ -102,3 +102,21 @@ def test_what_it_does_not_serve_is_said():
         FreeBits()(Model(), Cauchy())(X)
     with pytest.raises(ValueError, match="not negative"):
         FreeBits(nats=-1.0)
+
+
+@pytest.mark.parametrize("betas", [(0.5, 0.25), (torch.tensor(0.5).double(), torch.tensor(0.25).double()), (0.5, 0.5)])
+def test_scales_that_differ(betas):
+    """w_p log p - w_q log q, as every other estimator has it."""
+    model, guide = Model(betas[0]), Guide(betas[1])
+    for one, other in zip(
+        gradients(FreeBits(500, nats=0.0), model, guide), gradients(PathwiseAnalyticKL(500), model, guide), strict=True
+    ):
+        torch.testing.assert_close(one, other, rtol=1e-9, atol=1e-9)
+
+
+def test_a_masked_latent_is_refused():
+    """The KL of what is masked is no part of the bound."""
+    mask = torch.tensor([True, False, True])
+    masked = [poutine.mask(program, mask=mask) for program in (Model(), Guide())]
+    with pytest.raises(ValueError, match="FreeBits serves latents that nothing masks"):
+        FreeBits().loss(*masked, X)
