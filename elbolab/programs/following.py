@@ -1,6 +1,8 @@
 """A run of a program in which everything is followed from where it comes from to the densities of its sites."""
 
+import sys
 from collections.abc import Callable, Collection, Iterator
+from contextlib import nullcontext
 from dataclasses import replace
 from typing import Any
 
@@ -63,7 +65,9 @@ def followed(
     program: Callable, arguments: tuple, keywords: Any, dependence: Dependence, held: Collection[str] = ()
 ) -> tuple[poutine.Trace, Follow]:
     """A run's trace, and what was found in it. Gradients are on, as in a step."""
-    with torch.enable_grad(), torch.compiler.set_stance("force_eager"), dependence, Follow(dependence, held) as follow:
+    # Nothing is compiled where the compiler was never imported, which takes seconds.
+    eagerly = torch.compiler.set_stance("force_eager") if "torch._dynamo" in sys.modules else nullcontext()
+    with torch.enable_grad(), eagerly, dependence, Follow(dependence, held) as follow:
         trace = poutine.trace(program).get_trace(*arguments, **keywords)
     return trace, follow
 
