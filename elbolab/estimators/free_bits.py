@@ -79,7 +79,8 @@ def weighed_apart(draw: Draw, names: Iterable[str]) -> Tensor:
     for name in names if draw.scaled else ():
         terms = []
         for model, guide in draw.runs:
-            prior, weight = model.nodes[name], guide.nodes[name]["scale"]
+            prior: Mapping[str, Any] = model.nodes[name]
+            weight = guide.nodes[name]["scale"]
             if isinstance(weight, Tensor) or isinstance(prior["scale"], Tensor) or weight != prior["scale"]:
                 term = (prior["scale"] - weight) * prior["fn"].log_prob(prior["value"])
                 terms.append(draw.reduce(term, draw.width, [frame.dim for frame in prior["cond_indep_stack"]]))

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.autograd import Function
 
 from elbolab.estimators.base import Estimate, Known
-from elbolab.estimators.conditions import PATHS, WHOLE_DATA, Condition
+from elbolab.estimators.conditions import PATHS, WHOLE_DATA, Condition, Repeats
 from elbolab.estimators.kinds import MultiSample, Reparameterised
 from elbolab.estimators.pathwise import detached
 from elbolab.estimators.score import log_mean
@@ -120,7 +120,7 @@ class MIWAE(_Pathwise):
 
     mixed_data = True
     total_derivative = True
-    repeats = "none"
+    repeats: Repeats = "none"
 
     def __init__(self, num_particles: int = 5, *, batches: int = 4, **options: Any) -> None:
         """
@@ -181,7 +181,7 @@ class DReG(MultiSample):
     StickingTheLanding.
     """
 
-    repeats = "guide"
+    repeats: Repeats = "guide"
     conditions: tuple[Condition, ...] = (WHOLE_DATA, *PATHS)
 
     def estimate(self, draw: Draw) -> Estimate:

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from elbolab.estimators.base import Estimate
 from elbolab.estimators.codes import Coded, Codes, slope
+from elbolab.estimators.conditions import Repeats
 from elbolab.programs.draw import Draw
 
 Latents = Mapping[str, Tensor]
@@ -21,7 +22,7 @@ class _Through(Coded):
     """sum_j df/dz_j dh_j/dphi."""
 
     unbiased = False
-    repeats = "guide"
+    repeats: Repeats = "guide"
 
     @abstractmethod
     def path(self, codes: Codes) -> Latents:

@@ -60,7 +60,7 @@ def kept_generators() -> Iterator[None]:
 def generators() -> tuple:
     """Where NumPy's generator and Python's are."""
     name, words, *rest = np.random.get_state()
-    return name, bytes(words), *rest, random.getstate()
+    return name, np.asarray(words).tobytes(), *rest, random.getstate()
 
 
 def changed(run: Run, how: Callable[[], Any] | None = None) -> set[str]:

@@ -111,7 +111,8 @@ def read(model: Callable, guide: Callable, arguments: tuple = (), keywords: Mapp
 
     def run(dependence: Dependence) -> tuple[poutine.Trace, poutine.Trace]:
         with undisturbed(model, guide), unvalidated(handlers=False):
-            return tuple(trace for trace, _ in _run(model, guide, arguments, keywords or {}, dependence))
+            (first, _), (second, _) = _run(model, guide, arguments, keywords or {}, dependence)
+            return first, second
 
     found, moved = _read_once(model, guide, arguments, keywords or {})
     if found.noisy:
