@@ -41,7 +41,7 @@ class Follow(Messenger):
         value = _constant(msg["value"])
         try:
             density = msg["fn"].log_prob(value)
-        except NotImplementedError:  # a flow that knows the density of what it has drawn, and of nothing else
+        except NotImplementedError:  # a flow that knows the density of the tensor that it has drawn, and of no other
             value = msg["value"]
             density = msg["fn"].log_prob(value)
         terms = density, msg["mask"], msg["scale"]
@@ -54,7 +54,10 @@ class Follow(Messenger):
         depends = follow.of(terms)
         # Drawn here; what is replayed is what it was computed from: a point mass is a function of latents.
         if kind == "latent" and name not in seen and not (seen and name in self.held):
-            msg["value"] = _variable(value)
+            if value is msg["value"]:
+                follow.forget(value)
+            else:
+                msg["value"] = _variable(value)
             follow.mark(msg["value"], frozenset({name}))
         own, network = (min((n.how for n in noise if n.network == which), default="") for which in (False, True))
         moving = kind == "latent" and any(follow.carried(part, Parameter) for part in bounds(msg["fn"]))
