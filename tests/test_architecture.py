@@ -19,18 +19,19 @@ MAY_IMPORT = {
     "elbolab": {"elbolab"},
 }
 # Inside the library: what a part may import of the others, all downhill.
-VALIDATION = {"elbolab.validation"}
-FOUNDATION = {"elbolab.programs", "elbolab.graph"} | VALIDATION
+BASE = {"elbolab.validation", "elbolab.generators"}
+FOUNDATION = {"elbolab.programs", "elbolab.graph"} | BASE
 PARTS = {
     "elbolab.validation": set(),
-    "elbolab.programs": VALIDATION,
-    "elbolab.graph": VALIDATION,
+    "elbolab.generators": set(),
+    "elbolab.programs": BASE,
+    "elbolab.graph": BASE,
     "elbolab.distributions": set(),
     "elbolab.networks": set(),
     "elbolab.oracles": set(),
     "elbolab.symbolic": {"elbolab.graph"},
     "elbolab.estimators": FOUNDATION,
-    "elbolab.stepping": {"elbolab.graph"} | VALIDATION,
+    "elbolab.stepping": {"elbolab.graph"} | BASE,
     "elbolab.judging": FOUNDATION,
     "elbolab.pareto": set(),
     "elbolab.importance_sampling": FOUNDATION | {"elbolab.pareto"},

@@ -142,24 +142,17 @@ def _drawn_outside(reading: Reading) -> str | None:
     )
 
 
-def _first(reading: Reading, said: Callable[[Site], str]) -> str | None:
-    """What is first said of a site of either program."""
-    for which, program in (("guide", reading.guide), ("model", reading.model)):
-        for site in program.values():
+def _first(reading: Reading, said: Callable[[Site], str], programs: tuple[str, ...] = ("guide", "model")) -> str | None:
+    """What is first said of a site of these programs."""
+    for which in programs:
+        for site in getattr(reading, which).values():
             if what := said(site):
                 return f"the {which}'s {site.name} {what}"
     return None
 
 
 def _random_layers(*programs: str) -> Callable[[Reading], str | None]:
-    def offence(reading: Reading) -> str | None:
-        for program in programs:
-            for site in getattr(reading, program).values():
-                if site.network:
-                    return f"the {program}'s {site.name} depends on {site.network}"
-        return None
-
-    return offence
+    return lambda reading: _first(reading, lambda site: site.network and f"depends on {site.network}", programs)
 
 
 MATCHED = Condition(

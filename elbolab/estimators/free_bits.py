@@ -1,6 +1,6 @@
 """The ELBO with free bits: the KL of a latent coordinate costs nothing below a number of nats, so that it is used."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -11,7 +11,7 @@ from elbolab.estimators.base import Estimate, Known
 from elbolab.estimators.conditions import DRAWN, Condition
 from elbolab.estimators.kinds import Reparameterised
 from elbolab.programs.draw import Draw
-from elbolab.programs.kl import analytic_kl, closed_forms
+from elbolab.programs.kl import analytic_kl, closed_forms, weighed_apart
 
 
 class FreeBits(Reparameterised):
@@ -65,27 +65,23 @@ class FreeBits(Reparameterised):
         kl = torch.cat([self._coordinates(draw, name) for name in names], -1)  # (particles, batch, coordinates)
         costs = kl.mean((0, 1), keepdim=True) > self.nats
         paid = torch.where(costs, kl, self.nats).sum(-1)
-        objective = (draw.log_weight_without(names) - paid + weighed_apart(draw, names)).mean(0)
+        objective = (draw.log_weight_without(names) - paid + sum(self._apart(draw, name) for name in names)).mean(0)
         return Estimate(objective, objective)
 
     def _coordinates(self, draw: Draw, name: str) -> Tensor:
         found = [_divergences(draw, model.nodes[name], guide.nodes[name]) for model, guide in draw.runs]
         return torch.cat(found).expand(draw.particles, -1, -1)
 
-
-def weighed_apart(draw: Draw, names: Iterable[str]) -> Tensor:
-    """(w_p - w_q) log p(z), where the programs weigh a latent differently: w_p log p - w_q log q less -w_q KL."""
-    total = torch.zeros(())
-    for name in names if draw.scaled else ():
-        terms = []
-        for model, guide in draw.runs:
-            prior: Mapping[str, Any] = model.nodes[name]
-            weight = guide.nodes[name]["scale"]
-            if isinstance(weight, Tensor) or isinstance(prior["scale"], Tensor) or weight != prior["scale"]:
-                term = (prior["scale"] - weight) * prior["fn"].log_prob(prior["value"])
-                terms.append(draw.reduce(term, draw.width, [frame.dim for frame in prior["cond_indep_stack"]]))
-        total = total + (torch.cat(terms) if terms else 0.0)
-    return total
+    def _apart(self, draw: Draw, name: str) -> Tensor | float:
+        """What the programs' different weights of a latent leave beside its KL, shape (particles, batch)."""
+        sites: list[tuple[Mapping[str, Any], Mapping[str, Any]]]
+        sites = [(model.nodes[name], guide.nodes[name]) for model, guide in draw.runs]
+        found = [
+            draw.reduce(term, draw.width, [frame.dim for frame in prior["cond_indep_stack"]])
+            for prior, posterior in sites
+            if (term := weighed_apart(draw, prior, posterior)) is not None
+        ]
+        return torch.cat(found) if found else 0.0
 
 
 def _divergences(draw: Draw, prior: Mapping[str, Any], posterior: Mapping[str, Any]) -> Tensor:

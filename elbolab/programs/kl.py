@@ -73,12 +73,22 @@ def _closed(draw: Draw, prior: Mapping[str, Any], posterior: Mapping[str, Any]) 
     divergence = analytic_kl(q, p)
     if divergence is None:
         return None
-    weight, other = (posterior["scale"], prior["scale"]) if draw.scaled else (1.0, 1.0)
+    weight = posterior["scale"] if draw.scaled else 1.0
     term = scale_and_mask(-divergence.expand(q.batch_shape), weight, mask)
-    if isinstance(weight, Tensor) or isinstance(other, Tensor) or weight != other:
-        # Each term has its own weight: w_p log p - w_q log q = -w_q KL + (w_p - w_q) log p in expectation.
-        term = term + scale_and_mask(p.log_prob(prior["value"]), other - weight, mask)
+    apart = weighed_apart(draw, prior, posterior)
+    term = term if apart is None else term + apart
     return draw.reduce(term, draw.width, [f.dim for f in posterior["cond_indep_stack"]])
+
+
+def weighed_apart(draw: Draw, prior: Mapping[str, Any], posterior: Mapping[str, Any]) -> Tensor | None:
+    """(w_p - w_q) log p(z) of a latent in one run, None where the programs weigh it alike.
+
+    Each term has its own weight: w_p log p - w_q log q = -w_q KL + this, in expectation.
+    """
+    weight, other = (posterior["scale"], prior["scale"]) if draw.scaled else (1.0, 1.0)
+    if not (isinstance(weight, Tensor) or isinstance(other, Tensor)) and weight == other:
+        return None
+    return scale_and_mask(prior["fn"].log_prob(prior["value"]), other - weight, posterior["mask"])
 
 
 @torch.no_grad()

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from pyro import poutine
 
+from elbolab.generators import kept_generators
 from elbolab.programs.dependence import COPIES, NUMBERS, Dependence, name_of
 from elbolab.programs.marks import Cut, Parameter
 from elbolab.programs.sites import sites
@@ -44,23 +45,6 @@ def other_generators() -> Iterator[None]:
         np.random.seed(1)
         random.seed(1)
         yield
-
-
-@contextmanager
-def kept_generators() -> Iterator[None]:
-    """Puts NumPy's generator and Python's back where they were."""
-    before = np.random.get_state(), random.getstate()
-    try:
-        yield
-    finally:
-        np.random.set_state(before[0])
-        random.setstate(before[1])
-
-
-def generators() -> tuple:
-    """Where NumPy's generator and Python's are."""
-    name, words, *rest = np.random.get_state()
-    return name, np.asarray(words).tobytes(), *rest, random.getstate()
 
 
 def changed(run: Run, how: Callable[[], Any] | None = None) -> set[str]:

@@ -12,10 +12,11 @@ from pyro.distributions.util import scale_and_mask
 from pyro.util import check_model_guide_match, check_site_shape
 from torch import nn
 
+from elbolab.generators import generator_states, kept_generators
 from elbolab.programs.dependence import Dependence
 from elbolab.programs.following import Follow, followed, with_cuts, with_jumps
 from elbolab.programs.marks import NOTHING
-from elbolab.programs.opaque import changed, generators, kept_generators, other_generators
+from elbolab.programs.opaque import changed, other_generators
 from elbolab.programs.sites import Plate, Site, drawing, look, replayable, sites
 from elbolab.validation import unvalidated
 
@@ -138,9 +139,9 @@ def _run(
 def _read_once(model: Callable, guide: Callable, arguments: tuple, keywords: Mapping[str, Any]) -> tuple[Reading, bool]:
     """What is found in one run of both, and whether it moved a generator that is not PyTorch's."""
     with undisturbed(model, guide), unvalidated(handlers=False):
-        before = generators()
+        before = generator_states()
         runs = _run(model, guide, arguments, keywords, Dependence())
-        moved = generators() != before
+        moved = generator_states() != before
         (guide_trace, in_guide), (model_trace, in_model) = runs
         with_jumps(in_guide, in_model)
         with_cuts([in_guide, in_model])

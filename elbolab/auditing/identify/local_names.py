@@ -2,12 +2,12 @@
 
 import ast
 import inspect
-import textwrap
 from typing import Any
 
 import torch
 
 from elbolab.auditing.heads import HEADS, claimed, plain
+from elbolab.auditing.probe.code import body_of, underlying
 
 
 def contradiction(function: Any, name: str, head: str) -> str:
@@ -36,15 +36,9 @@ def contradiction(function: Any, name: str, head: str) -> str:
 
 def _computed(function: Any, name: str, at: torch.Tensor) -> list[tuple[str, torch.Tensor]]:
     """What is assigned from the second head alone, by the names it gets, at some values of the head."""
-    function = inspect.unwrap(function) if callable(function) else function
-    function = getattr(function, "__func__", getattr(function, "forward", function))
-    function = getattr(function, "__func__", function)
-    try:
-        tree = ast.parse(textwrap.dedent(inspect.getsource(function)))
-    except (OSError, TypeError, SyntaxError):
-        return []
+    function = underlying(function)
     found = []
-    for node in ast.walk(tree):
+    for node in ast.walk(body_of(function) or ast.Module([], [])):
         if not isinstance(node, ast.Assign) or len(node.targets) != 1 or not isinstance(node.targets[0], ast.Name):
             continue
         names = {inner.id for inner in ast.walk(node.value) if isinstance(inner, ast.Name)}

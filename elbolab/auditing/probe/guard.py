@@ -17,6 +17,8 @@ from unittest import mock
 import numpy as np
 import torch
 
+from elbolab.generators import kept_generators
+
 LIMIT = 12.0  # seconds of computing that one audit may take, unless it is told otherwise
 TICK = 0.25  # seconds between two looks at the clock
 
@@ -93,18 +95,15 @@ def time_limited(seconds: float) -> Iterator[None]:
 @contextmanager
 def callers_state_kept() -> Iterator[None]:
     """Leaves the caller's generators, threads, grad mode and warnings as they were."""
-    states = random.getstate(), np.random.get_state()
     threads, dtype = torch.get_num_threads(), torch.get_default_dtype()
     torch.set_num_threads(1)  # the probes are small: to wake a second thread takes longer than they do
-    with torch.random.fork_rng(devices=[]), torch.enable_grad(), warnings.catch_warnings():
+    with torch.random.fork_rng(devices=[]), kept_generators(), torch.enable_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
             yield
         finally:
             torch.set_num_threads(threads)
             torch.set_default_dtype(dtype)
-            random.setstate(states[0])
-            np.random.set_state(states[1])
 
 
 def seed_everything(seed: int) -> None:

@@ -3,7 +3,6 @@
 import ast
 import inspect
 import re
-import textwrap
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 import torch
 
 from elbolab.auditing.heads import plain
+from elbolab.auditing.probe.code import body_of
 from elbolab.auditing.probe.names import ANY, END, SLOT_OF, is_counter, is_mask, is_switch, number_for, options
 from elbolab.auditing.probe.templates import Gaussian, Joined, Labels, Lengths, Ones, Size, Stand
 
@@ -67,7 +67,7 @@ def asked_of(function: Callable[..., Any], passed: Mapping[str, Any], before: tu
     except (TypeError, ValueError):
         schema = getattr(function, "schema", None)  # of a scripted function
         return Asked(tuple(a.name for a in schema.arguments) if schema else ())
-    body = _body(getattr(function, "forward", function))
+    body = body_of(getattr(function, "forward", function))
     named: dict[str, Any] = {}
     tensors: list[str] = []
     said: list[str] = []
@@ -149,14 +149,6 @@ def _given(name: str) -> tuple[Any, str]:
     if re.fullmatch(r"(is_)?train(ing)?", bare):
         return True, f"`{name}` is taken as True"
     return ("mean", f"`{name}` is taken as 'mean'") if is_switch(name) and "reduc" in bare else (None, "")
-
-
-def _body(function: Any) -> ast.AST | None:
-    """The function's own source, where there is one."""
-    try:
-        return ast.parse(textwrap.dedent(inspect.getsource(inspect.unwrap(function))))
-    except (OSError, TypeError, SyntaxError, ValueError):
-        return None
 
 
 def _shaped(body: ast.AST | None, name: str) -> Any:

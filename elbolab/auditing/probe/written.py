@@ -1,12 +1,13 @@
 """The whole numbers that stand in somebody's code: sizes that it fixes are among them."""
 
-import inspect
 from collections.abc import Iterator, Mapping
 from itertools import combinations
 from types import CodeType, FunctionType
 from typing import Any
 
 import torch
+
+from elbolab.auditing.probe.code import underlying
 
 
 def written_sizes(function: Any, given: Mapping[str, Any]) -> frozenset[int]:
@@ -21,8 +22,7 @@ def written_sizes(function: Any, given: Mapping[str, Any]) -> frozenset[int]:
 
 
 def _numbers(function: Any, seen: set[int]) -> Iterator[int]:
-    function = inspect.unwrap(function) if callable(function) else function
-    function = getattr(function, "__func__", getattr(function, "forward", function))
+    function = underlying(function)
     code = getattr(function, "__code__", None)
     if code is None or id(code) in seen or len(seen) > 30:
         return
